@@ -1,0 +1,53 @@
+"""Claiming a run: a compare-and-set on its facts, so that whoever loses does not start it. Called by the keeper."""
+
+import logging
+
+from agent.hall import Hall
+from agent.story import Story
+from runplane.bus import CompareFailed, Expect
+from runplane.contract.commands import StartRun
+from runplane.contract.envelope import Envelope
+from runplane.contract.events import RunClaimed
+from runplane.contract.ids import derive_record_id
+from runplane.contract.run import Status
+from runplane.contract.subjects import run_events
+from runplane.core.fold import fold
+
+log = logging.getLogger("agent.claim")
+
+_TRIES = 5
+_TIMEOUT_SECONDS = 20.0
+
+
+def claim_of(hall: Hall, story: Story, order: Envelope, start: StartRun) -> Envelope:
+    """The claim that follows from an order to start; its id is derived, so that claiming again is the same claim."""
+    claimed = RunClaimed(
+        host=hall.settings.host, attempt=start.attempt, boot_id=hall.boot_id, agent_id=hall.agent_id
+    )
+    identity = derive_record_id("claim", story.run_id, str(start.attempt), hall.settings.host)
+    return story.fact(claimed, cause=order, record_id=identity, attempt=start.attempt)
+
+
+async def win(hall: Hall, story: Story, claim: Envelope) -> bool:
+    """Publish the claim; False when somebody else has the run or it is over. Raises ``Unavailable``."""
+    expected = 0
+    for _ in range(_TRIES):
+        try:
+            await hall.bus.publish(
+                claim, Expect(run_events(story.run_id), expected), timeout=_TIMEOUT_SECONDS
+            )
+        except CompareFailed:
+            told = fold(await hall.bus.story(story.run_id))
+            if (
+                told.run is None
+                or told.run.status is not Status.PENDING
+                or told.run.attempt + 1 != claim.attempt
+            ):
+                log.info("%s is not claimed here: it is %s", story.run_id, told.status)
+                return False
+            expected = told.event_seq
+        else:
+            story.fold(claim)
+            story.published(claim)
+            return True
+    return False

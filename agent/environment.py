@@ -1,0 +1,52 @@
+"""The environment of an attempt: a clean base, what the workflow asks for, secrets resolved here, and the run's tag.
+
+Called by the supervisor. A secret is read from ``RUNPLANE_SECRET_<NAME>`` of the agent's own environment or from the
+file ``secrets/<NAME>`` of the agent's home; its value goes into the process's environment and nowhere else.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from runplane.contract.errors import InvalidInput
+from runplane.contract.spec import RunSpec
+from runplane.sdk_path import sdk_path
+
+_PASSED_ON = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE")
+_REFERENCE = re.compile(r"^secret:([A-Za-z_][A-Za-z0-9_]{0,127})$")
+
+
+def build(spec: RunSpec, *, run_id: str, attempt: int, directory: Path, secrets: Path) -> dict[str, str]:
+    """The whole environment of one attempt; raises :class:`InvalidInput` for a secret that is not there."""
+    env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    env["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    env.setdefault("LANG", "C.UTF-8")
+    for name, value in spec.env.items():
+        env[name] = resolve_secret(value, f"env.{name}", secrets)
+    if spec.sdk:
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(sdk_path()), env.get("PYTHONPATH"))))
+    env["RUNPLANE_RUN_ID"] = run_id
+    env["RUNPLANE_ATTEMPT"] = str(attempt)
+    env["RUNPLANE_DIR"] = str(directory)
+    return env
+
+
+def resolve_secret(value: str, field: str, secrets: Path) -> str:
+    """The value itself, or what the reference ``secret:NAME`` stands for on this host."""
+    match = _REFERENCE.match(value)
+    if match is None:
+        return value
+    name = match[1]
+    from_environment = os.environ.get(f"RUNPLANE_SECRET_{name}")
+    if from_environment is not None:
+        return from_environment
+    file = secrets / name
+    try:
+        return file.read_text(encoding="utf-8").rstrip("\n")
+    except OSError as error:
+        raise InvalidInput(
+            f"{field} refers to secret:{name}, which this host does not have ({error.strerror}): put the value into "
+            f"{file} (mode 0600) or start the agent with RUNPLANE_SECRET_{name} set",
+            code="secret_missing",
+        ) from None

@@ -1,0 +1,201 @@
+"""The agent's composition root: reads the settings, wires the parts, recovers, serves until told to stop.
+
+Stopping lets go of the runs; they live on and are taken up by the next start. ``python -m agent.main`` runs it.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import platform
+import signal
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from agent.consumer import OrderConsumer
+from agent.file_watcher import FileWatcher
+from agent.hall import Hall
+from agent.outbox import journal
+from agent.outbox.heartbeat import Heartbeat, memory
+from agent.outbox.output_shipper import OutputShipper
+from agent.outbox.publisher import Publisher
+from agent.process.identity import current_boot
+from agent.process.launcher import Launcher
+from agent.settings import Settings, from_environment
+from agent.slots import Slots
+from agent.supervisor import Supervisor
+from runplane.bus import Bus
+from runplane.contract.errors import Conflict, RunplaneError, Unavailable
+from runplane.contract.events import HostJoined, HostLeft
+from runplane.contract.subjects import host_presence
+from runplane.contract.telemetry import Slots as SlotFigures
+from runplane.contract.value import Value
+from runplane.stamp import new_record_id, stamp
+
+log = logging.getLogger("agent")
+
+_CONNECT_SECONDS = 30.0
+_FAREWELL_SECONDS = 2.0
+
+
+async def serve(settings: Settings) -> None:
+    """Run the agent until SIGTERM or SIGINT."""
+    with _locked(settings.home):
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        bus = await _connect(settings, stop)
+        if bus is None:
+            return
+        try:
+            await _serve_with(settings, bus, stop)
+        finally:
+            await bus.close()
+
+
+async def _serve_with(settings: Settings, bus: Bus, stop: asyncio.Event) -> None:
+    book = journal.Journal(settings.home / "journal")
+    records = book.open()
+    watcher = FileWatcher()
+    launcher = Launcher(settings.home, settings.mechanism)
+    hall = Hall(
+        settings=settings,
+        agent_id=new_record_id(),
+        boot_id=current_boot(),
+        bus=bus,
+        journal=book,
+        publisher=Publisher(bus, lambda run_id, ids: book.note(journal.published(run_id, ids))),
+        shipper=OutputShipper(bus, watcher, settings.host),
+        launcher=launcher,
+        watcher=watcher,
+    )
+    slots = Slots(settings.slots)
+    supervisor = Supervisor(hall, slots)
+    await bus.ensure_streams()
+    await launcher.start()
+    watching = asyncio.create_task(watcher.run(), name="file watcher")
+    try:
+        await supervisor.recover(records)
+        await _publish(hall, _joined(hall))
+        await _until(stop, watching, *_loops(hall, supervisor, slots))
+        log.info("stopping; %d runs live on", supervisor.running)
+        await _publish(hall, HostLeft(host=settings.host, agent_id=hall.agent_id), timeout=_FAREWELL_SECONDS)
+    finally:
+        await supervisor.close()
+        await hall.publisher.drain(_FAREWELL_SECONDS)
+        await hall.publisher.close()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        watcher.close()
+        await launcher.close()
+        book.close()
+
+
+def _loops(hall: Hall, supervisor: Supervisor, slots: Slots) -> list[asyncio.Task[None]]:
+    settings = hall.settings
+    consumer = OrderConsumer(hall.bus, supervisor, slots, settings.host, settings.pools)
+    heartbeat = Heartbeat(
+        hall.bus,
+        host=settings.host,
+        agent_id=hall.agent_id,
+        boot_id=hall.boot_id,
+        interval=settings.sample_seconds,
+    )
+    beating = heartbeat.run(supervisor.samples, lambda: SlotFigures(total=slots.total, used=slots.used))
+    return [
+        asyncio.create_task(consumer.run(), name="consumer"),
+        asyncio.create_task(beating, name="heartbeat"),
+    ]
+
+
+async def _until(stop: asyncio.Event, *loops: asyncio.Task[None]) -> None:
+    """Wait to be told to stop; a loop that ends by itself ends the agent, so that it is started afresh."""
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        done, _ = await asyncio.wait({stopping, *loops}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopping}:
+            task.result()
+    finally:
+        stopping.cancel()
+        for task in loops[1:]:
+            task.cancel()
+        await asyncio.gather(stopping, *loops[1:], return_exceptions=True)
+
+
+async def _connect(settings: Settings, stop: asyncio.Event) -> Bus | None:
+    """Connect to the broker; as long as it is away, try again until told to stop."""
+    while not stop.is_set():
+        try:
+            return await Bus.connect(
+                settings.nats_url, name=f"agent-{settings.host}", timeout=_CONNECT_SECONDS
+            )
+        except Unavailable as error:
+            log.warning("%s; trying again", error.message)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await stop.wait()
+    return None
+
+
+def _joined(hall: Hall) -> HostJoined:
+    settings = hall.settings
+    return HostJoined(
+        host=settings.host,
+        agent_id=hall.agent_id,
+        boot_id=hall.boot_id,
+        pools=settings.pools,
+        slots=settings.slots,
+        version=version("runplane"),
+        platform=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpus=os.cpu_count() or 1,
+        memory_bytes=memory().total,
+        mechanism=hall.launcher.mechanism,
+    )
+
+
+async def _publish(hall: Hall, fact: Value, timeout: float = 30.0) -> None:
+    presence = stamp(fact, subject=host_presence(hall.settings.host), source=hall.source, actor=hall.policy)
+    try:
+        await hall.bus.publish(presence, timeout=timeout)
+    except Unavailable as error:
+        log.warning("%s could not be told: %s", presence.type, error.message)
+
+
+@contextlib.contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """One agent a home: a second one would keep the same runs twice."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (home / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise Conflict(
+                f"another agent (pid {file.read().strip() or 'unknown'}) serves {home}: stop it, or give this one "
+                f"another --home"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def main() -> int:
+    """Start; 0 when stopped in good order."""
+    logging.basicConfig(
+        level=os.environ.get("RUNPLANE_LOG_LEVEL", "INFO"),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        asyncio.run(serve(from_environment()))
+    except RunplaneError as error:
+        print(f"runplane agent: {error.message}", file=sys.stderr)  # noqa: T201 — the last word before the end
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""The heartbeat: one message an interval says that the host is there, how loaded it is, and what its runs use.
+
+The cost grows with hosts, not with runs. A beat that cannot be sent is dropped: the next one says more.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+
+from runplane.bus import Bus
+from runplane.contract.errors import RunplaneError
+from runplane.contract.run import Resources
+from runplane.contract.subjects import telemetry
+from runplane.contract.telemetry import HostTelemetry, Memory, Slots
+from runplane.stamp import now
+
+log = logging.getLogger("agent.heartbeat")
+
+
+class Heartbeat:
+    """Beats every ``interval`` seconds."""
+
+    def __init__(self, bus: Bus, *, host: str, agent_id: str, boot_id: str, interval: float) -> None:
+        """Nothing is sent before :meth:`run`."""
+        self._bus = bus
+        self._host = host
+        self._agent_id = agent_id
+        self._boot_id = boot_id
+        self._interval = interval
+        self._seq = 0
+
+    async def run(self, samples: Callable[[], dict[str, Resources]], slots: Callable[[], Slots]) -> None:
+        """Beat for ever."""
+        while True:
+            self._seq += 1
+            beat = HostTelemetry(
+                host=self._host,
+                agent_id=self._agent_id,
+                boot_id=self._boot_id,
+                time=now(),
+                seq=self._seq,
+                load=os.getloadavg(),
+                cpus=os.cpu_count() or 1,
+                memory=memory(),
+                slots=slots(),
+                runs=samples(),
+            )
+            try:
+                await self._bus.publish_bytes(
+                    telemetry(self._host), beat.model_dump_json().encode(), timeout=self._interval
+                )
+            except RunplaneError as error:
+                log.warning("a heartbeat was dropped: %s", error.message)
+            await asyncio.sleep(self._interval)
+
+
+def memory() -> Memory:
+    """The machine's memory, from ``/proc/meminfo``."""
+    fields: dict[str, int] = {}
+    with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123 — read every beat
+        for line in file:
+            name, _, rest = line.partition(":")
+            if name in ("MemTotal", "MemAvailable"):
+                fields[name] = int(rest.split()[0]) * 1024
+    return Memory(total=fields.get("MemTotal", 0), available=fields.get("MemAvailable", 0))

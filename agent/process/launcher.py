@@ -1,0 +1,287 @@
+"""Starting attempts, and finding them again after the agent was away.
+
+Rules: at most one process tree for a run directory, whatever crashes when: the shim runs nothing before it has
+created ``process.json``, and only one writer can create it. Every step has a limit. A ``LaunchError`` means that
+nothing runs and nothing will. Environment values go to the shim over its socket and are stored nowhere.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from weakref import WeakSet
+
+from agent.process.census import environment_of
+from agent.process.cgroup import Cgroup, CgroupRoot
+from agent.process.errors import LaunchError, already_launched, explain_launch_error
+from agent.process.identity import current_boot, is_alive
+from agent.process.run_directory import RunDirectory
+from agent.process.shim_link import Message, ShimLink
+from agent.process.tree import AttemptProcess
+from agent.process.zygote_parent import ZygoteParent
+
+_CONNECT_TRIES = 25
+_CONNECT_SECONDS = 0.02
+_HELLO_SECONDS = 2.0
+_CLOSE_SECONDS = 2.0
+_SPEC_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LaunchRequest:
+    """What to start, fully resolved. ``env`` is the whole environment; the attempt's own three names are added.
+
+    ``params`` (no secrets) are left in ``spec.json`` for the workflow to read.
+    """
+
+    run_id: str
+    attempt: int
+    directory: Path
+    argv: tuple[str, ...]
+    cwd: str
+    env: Mapping[str, str]
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Launcher:
+    """Starts and adopts the attempts of one agent. ``home`` keeps apart the cgroups of agents on one machine."""
+
+    def __init__(
+        self,
+        home: Path,
+        mechanism: Literal["auto", "cgroup", "subreaper"] = "auto",
+        *,
+        launch_seconds: float = 10.0,
+    ) -> None:
+        """``auto``: cgroups where they can be used. ``cgroup``: refuse to start without."""
+        self._home = home
+        self._mechanism = mechanism
+        self._limit = launch_seconds
+        self._zygote = ZygoteParent()
+        self._groups: CgroupRoot | None = None
+        self._given: WeakSet[AttemptProcess] = WeakSet()
+
+    @property
+    def zygote_pid(self) -> int | None:
+        """The pid of the shims' parent while it runs."""
+        return self._zygote.pid
+
+    @property
+    def mechanism(self) -> str:
+        """How trees are held together on this machine: ``cgroup`` or ``subreaper``; known after :meth:`start`."""
+        return "cgroup" if self._groups is not None else "subreaper"
+
+    async def start(self) -> None:
+        """Find out what the kernel allows, and start the shims' parent."""
+        if self._mechanism != "subreaper":
+            namespace = hashlib.sha256(os.fsencode(self._home.resolve())).hexdigest()[:12]
+            self._groups = CgroupRoot.find(namespace)
+        if self._mechanism == "cgroup" and self._groups is None:
+            raise LaunchError(
+                kind="no_resources",
+                field="mechanism",
+                value="cgroup",
+                message="no cgroup (version 2) hierarchy is mounted where this user may write and kill. "
+                "Mount one, delegate a part of it to this user, or use the mechanism 'auto'.",
+            )
+        self._zygote.start()
+
+    async def close(self) -> None:
+        """End the shims' parent and let go of every attempt; all of them live on."""
+        for process in list(self._given):
+            process.close()
+        await self._zygote.close(_CLOSE_SECONDS)
+        if self._groups is not None:
+            self._groups.remove_unused()
+
+    async def launch(self, request: LaunchRequest) -> AttemptProcess:
+        """Start the attempt; it runs when this returns. After a cancellation it may run, too: adopt its directory."""
+        env = {**request.env, **environment_of(request.run_id, request.attempt, request.directory)}
+        _check(request, env)
+        files = RunDirectory(request.directory)
+        await self._prepare(files, request, env)
+        group = self._groups.create(f"{request.run_id}.{request.attempt}") if self._groups else None
+        try:
+            answer, link = await self._have_shim_launch(files, _spec_line(request, env, group))
+        except LaunchError:
+            _remove(group)
+            raise
+        if "launched" not in answer:
+            link.close()
+            _remove(group)
+            raise self._explain(answer, request, env)
+        process = self._take(files, link)
+        if process is None:
+            raise self._shim_failed(files, "it did not record what it started")
+        if group is not None and process.cgroup is None:
+            _remove(group)
+        return process
+
+    async def adopt(self, directory: Path) -> AttemptProcess | None:
+        """Find an attempt again by (boot id, pid, start time). ``None``: nothing was ever started in this directory.
+
+        It may be over: then its waits return at once. ``shim_alive`` and ``rebooted`` say what there is to expect.
+        ``TornFile`` when ``process.json`` is damaged.
+        """
+        files = RunDirectory(directory)
+        record = files.read_process()
+        if record is None:
+            return None
+        link = None
+        if record.main.boot_id == current_boot():
+            for _ in range(_CONNECT_TRIES):
+                link = await ShimLink.connect(files.socket, record.shim.pid)
+                if link is not None or files.exit.exists() or not is_alive(record.shim):
+                    break
+                await asyncio.sleep(_CONNECT_SECONDS)  # a shim just forked is about to listen
+        process = self._take(files, link)
+        if process is not None and link is not None:
+            hello = await link.ask("hello", _HELLO_SECONDS)
+            process.ending.learn(hello.get("exit") if hello else None)
+        return process
+
+    async def abandon(self, directory: Path, reason: str) -> bool:
+        """Make sure that nothing will ever start in this directory. False: something has; adopt it."""
+        return await asyncio.to_thread(RunDirectory(directory).abandon, reason)
+
+    async def _prepare(self, files: RunDirectory, request: LaunchRequest, env: Mapping[str, str]) -> None:
+        spec = {
+            "run_id": request.run_id,
+            "attempt": request.attempt,
+            "argv": request.argv,
+            "cwd": request.cwd,
+            "params": request.params,
+            "env_names": sorted(env),
+        }
+        try:
+            await asyncio.to_thread(files.prepare, spec)
+        except OSError as error:
+            raise LaunchError(
+                kind="no_resources",
+                field="directory",
+                value=str(request.directory),
+                message=f"the run directory {request.directory} cannot be prepared: {error.strerror}. "
+                "Check room and permissions there (`runplane doctor`).",
+            ) from error
+
+    async def _have_shim_launch(self, files: RunDirectory, spec_line: bytes) -> tuple[Message, ShimLink]:
+        """The shim's answer. Without one within the limit the attempt is given up for good."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        link = None
+        try:
+            link = await ShimLink.over(ours)
+            with theirs:
+                await self._zygote.fork_shim(theirs, self._limit)
+            link.send_raw(spec_line)
+            async with asyncio.timeout(self._limit):
+                answer = await link.launched
+            if answer is not None:
+                return answer, link
+            problem = "it ended without an answer"
+        except TimeoutError:
+            self._zygote.replace()
+            problem = f"it did not answer within {self._limit:g} s"
+        except OSError as error:
+            problem = f"it could not be forked: {error}"
+        except asyncio.CancelledError:
+            if link is not None:
+                link.close()
+            raise
+        if link is not None:
+            link.close()
+        await self._give_up(files, problem)
+        raise self._shim_failed(files, problem)
+
+    async def _give_up(self, files: RunDirectory, problem: str) -> None:
+        """Nothing may run after a failed launch: forbid it, or end what has started in the meantime."""
+        if await asyncio.to_thread(files.abandon, problem):
+            return
+        process = await self.adopt(files.path)
+        if process is not None:
+            await process.terminate(signal=signal.SIGKILL, grace_seconds=0, force=True)
+            process.close()
+
+    def _take(self, files: RunDirectory, link: ShimLink | None) -> AttemptProcess | None:
+        record = files.read_process()
+        if record is None:
+            return None
+        process = AttemptProcess(files, record, link)
+        self._given.add(process)
+        return process
+
+    def _explain(self, answer: Message, request: LaunchRequest, env: dict[str, str]) -> LaunchError:
+        report: Any = answer.get("launch_error") or answer.get("exit", {}).get("launch_error") or {}
+        if report.get("where") == "already_launched":
+            return already_launched(str(request.directory))
+        return explain_launch_error(report, request.argv, request.cwd, env)
+
+    def _shim_failed(self, files: RunDirectory, problem: str) -> LaunchError:
+        return LaunchError(
+            kind="shim_failed",
+            field="shim",
+            value=str(files.path),
+            message=f"the keeper of the attempt in {files.path} failed: {problem}. Nothing runs. "
+            "See shim.log there and `runplane doctor`, then start the run again.",
+        )
+
+
+def _spec_line(request: LaunchRequest, env: Mapping[str, str], group: Cgroup | None) -> bytes:
+    spec = {
+        "directory": str(request.directory),
+        "run_id": request.run_id,
+        "attempt": request.attempt,
+        "argv": request.argv,
+        "cwd": request.cwd,
+        "env": env,
+        "cgroup": str(group.path) if group else None,
+    }
+    return json.dumps(spec).encode() + b"\n"
+
+
+def _remove(group: Cgroup | None) -> None:
+    if group is not None:
+        group.remove()
+
+
+def _check(request: LaunchRequest, env: Mapping[str, str]) -> None:
+    """Refuse what no kernel would take, before anything is touched."""
+    texts = {f"argv[{index}]": argument for index, argument in enumerate(request.argv)}
+    texts |= {"cwd": request.cwd, "directory": str(request.directory)}
+    texts |= {f"env.{name}": value for name, value in env.items()}
+    texts |= {f"env name {name!r}": name for name in env}
+    if not request.argv or not request.argv[0]:
+        raise _bad("argv[0]", "", "the command is empty; give `command` a program")
+    for name, value in texts.items():
+        if "\0" in value:
+            raise _bad(
+                name, value.replace("\0", "\\0"), "it has a NUL character, which no program can be given"
+            )
+        try:
+            os.fsencode(value)
+        except UnicodeEncodeError:
+            raise _bad(name, value, "it is not valid text; remove the lone surrogates") from None
+    for name in env:
+        if not name or "=" in name:
+            raise _bad("env", name, "a name in the environment may be neither empty nor contain '='")
+    if sum(map(len, texts.values())) > _SPEC_BYTES:
+        raise LaunchError(
+            kind="argument_too_long",
+            field="argv",
+            value=request.argv[0],
+            message="arguments and environment have more than 16 MiB; pass long values by a file.",
+        )
+
+
+def _bad(field: str, value: str, problem: str) -> LaunchError:
+    # Values of the environment may be secrets: they are named, never shown.
+    shown = "(not shown)" if field.startswith("env.") else value
+    error = LaunchError(kind="bad_argument", field=field, value=shown, message="")
+    error.message = f"{field} cannot be used ({error.value!r}): {problem}."
+    error.args = (error.message,)
+    return error

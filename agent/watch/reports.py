@@ -1,0 +1,171 @@
+"""Reads ``reports.jsonl``, in which a workflow says how far it is, and turns its lines into facts.
+
+A line that is torn, too long, not JSON or not a report is set aside and counted, never fatal. Progress is coalesced:
+the last report within :data:`COALESCE_SECONDS` becomes a fact; steps become facts each. A fact's key is the offset of
+its line, so reading the file again after a restart makes the same facts.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from runplane.contract.events import ProgressReported, ReportSetAside, StepCompleted, StepFailed, StepStarted
+from runplane.contract.value import Value
+
+COALESCE_SECONDS = 1.0
+LONGEST_LINE_BYTES = 256 * 2**10
+_READ_BYTES = 2**20
+_STATES = frozenset({"started", "completed", "failed"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """One fact from a line: ``key`` is the line's offset in the file."""
+
+    key: int
+    fact: Value
+
+    @property
+    def is_progress(self) -> bool:
+        """Whether a later one makes this one superfluous."""
+        return isinstance(self.fact, ProgressReported)
+
+
+class ReportFile:
+    """Reads one file on from where it was; bounded memory whatever is written there."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is opened before :meth:`read`."""
+        self._path = path
+        self._offset = 0
+        self._rest = b""
+        self._rest_at = 0
+        self._skipping = False
+        self._steps: dict[str, int] = {}
+        self._began: dict[tuple[str, int], float] = {}
+        self.set_aside = 0
+
+    def read(self, *, last: bool = False) -> list[Report]:
+        """The facts of the lines written since; with ``last``, a line without its end counts as torn."""
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return []
+        reports: list[Report] = []
+        try:
+            while chunk := os.pread(fd, _READ_BYTES, self._offset):
+                self._offset += len(chunk)
+                reports.extend(self._lines(chunk))
+        finally:
+            os.close(fd)
+        if last and self._rest.strip():
+            reports.append(self._aside(self._rest_at, "the last line has no end"))
+            self._rest = b""
+        return _coalesced(reports)
+
+    def _lines(self, chunk: bytes) -> Iterator[Report]:
+        content = self._rest + chunk
+        at = self._rest_at
+        *lines, rest = content.split(b"\n")
+        for line in lines:
+            if self._skipping:
+                self._skipping = False
+            elif len(line) > LONGEST_LINE_BYTES:
+                yield self._aside(at, f"a line of {len(line)} bytes is over {LONGEST_LINE_BYTES}")
+            elif line.strip():
+                yield from self._line(line, at)
+            at += len(line) + 1
+        if len(rest) > LONGEST_LINE_BYTES:
+            if not self._skipping:
+                yield self._aside(at, f"a line is over {LONGEST_LINE_BYTES} bytes")
+            self._skipping = True
+            at += len(rest)
+            rest = b""
+        self._rest, self._rest_at = rest, at
+
+    def _line(self, line: bytes, at: int) -> Iterator[Report]:
+        try:
+            raw = json.loads(line)
+            facts = list(self._facts(raw)) if isinstance(raw, dict) else None
+        except (ValueError, ValidationError, RecursionError) as error:
+            yield self._aside(at, f"not a report: {str(error).splitlines()[0][:120]}")
+            return
+        if facts is None:
+            yield self._aside(at, "not a JSON object")
+            return
+        for index, fact in enumerate(facts):
+            yield Report(key=at * 8 + index, fact=fact)
+
+    def _facts(self, raw: dict[str, Any]) -> Iterator[Value]:
+        progress = raw.get("progress")
+        if isinstance(progress, dict):
+            yield ProgressReported(
+                done=_finite(progress.get("done")),
+                total=_finite(progress.get("total")),
+                unit=_text(progress.get("unit"), 40),
+                message=_text(progress.get("message"), 500),
+            )
+        if isinstance(raw.get("step"), str):
+            yield self._step(raw, raw["step"][:200], _finite(raw.get("t")))
+
+    def _step(self, raw: dict[str, Any], name: str, at: float | None) -> Value:
+        state = raw.get("state")
+        if state not in _STATES:
+            raise ValueError(f"state {state!r} of step {name!r} is not one of started, completed, failed")
+        if state == "started":
+            self._steps[name] = self._steps.get(name, -1) + 1
+        given = raw.get("index")
+        index = (
+            given
+            if isinstance(given, int) and not isinstance(given, bool)
+            else self._steps.setdefault(name, 0)
+        )
+        if state == "started":
+            if at is not None and len(self._began) < 10_000:  # noqa: PLR2004 — steps left open are a bounded loss
+                self._began[name, index] = at
+            expected = _finite(raw.get("expected_seconds"))
+            return StepStarted(name=name, index=index, inputs=raw.get("inputs"), expected_seconds=expected)
+        began = self._began.pop((name, index), None)
+        took = max(0.0, at - began) if at is not None and began is not None else None
+        if state == "completed":
+            return StepCompleted(name=name, index=index, result=raw.get("result"), duration_seconds=took)
+        error = raw.get("error")
+        text = error if isinstance(error, str) else json.dumps(error) if error is not None else ""
+        return StepFailed(name=name, index=index, error=text[:4000], duration_seconds=took)
+
+    def _aside(self, at: int, why: str) -> Report:
+        self.set_aside += 1
+        return Report(key=at * 8 + 7, fact=ReportSetAside(count=1, first_line=at, why=why))
+
+
+def _coalesced(reports: list[Report]) -> list[Report]:
+    """Only the last progress of a stretch, and one fact for all lines set aside."""
+    last_progress = next((report for report in reversed(reports) if report.is_progress), None)
+    asides = [report for report in reports if isinstance(report.fact, ReportSetAside)]
+    kept = [
+        report
+        for report in reports
+        if not isinstance(report.fact, ReportSetAside) and (not report.is_progress or report is last_progress)
+    ]
+    if asides:
+        first = asides[0].fact
+        assert isinstance(first, ReportSetAside)  # noqa: S101 — filtered above
+        kept.append(Report(key=asides[0].key, fact=first.model_copy(update={"count": len(asides)})))
+    return kept
+
+
+def _finite(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _text(value: Any, longest: int) -> str | None:
+    return None if value is None else str(value)[:longest]

@@ -1,0 +1,61 @@
+"""What the broker keeps: the streams, and what a broker must be able to do."""
+
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+
+from runplane.contract.subjects import (
+    ALL_COMMANDS,
+    ALL_EVENTS,
+    ALL_OUTPUT,
+    ALL_TELEMETRY,
+    LOG_STREAM,
+    OUTPUT_STREAM,
+    TELEMETRY_STREAM,
+)
+
+OLDEST_BROKER = (2, 14, 3)
+DUPLICATE_WINDOW_SECONDS = 120.0
+_DAY_SECONDS = 86_400.0
+
+
+def configurations(replicas: int = 1) -> list[StreamConfig]:
+    """The streams: the log for ever and append-only, output and telemetry bounded by age and size."""
+    return [
+        StreamConfig(
+            name=LOG_STREAM,
+            description="Every command and every event, in one total order",
+            subjects=[ALL_COMMANDS, ALL_EVENTS],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            num_replicas=replicas,
+            deny_delete=True,
+            deny_purge=True,
+            allow_direct=True,
+            duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        ),
+        StreamConfig(
+            name=OUTPUT_STREAM,
+            description="What runs printed, in chunks",
+            subjects=[ALL_OUTPUT],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            num_replicas=replicas,
+            discard=DiscardPolicy.OLD,
+            max_age=7 * _DAY_SECONDS,
+            max_bytes=4 * 2**30,
+            allow_direct=True,
+            duplicate_window=DUPLICATE_WINDOW_SECONDS,
+        ),
+        StreamConfig(
+            name=TELEMETRY_STREAM,
+            description="Heartbeats and samples, one message a host and interval",
+            subjects=[ALL_TELEMETRY],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            num_replicas=replicas,
+            discard=DiscardPolicy.OLD,
+            max_age=3600.0,
+            max_bytes=64 * 2**20,
+            allow_direct=True,
+            duplicate_window=1.0,
+        ),
+    ]

@@ -1,0 +1,133 @@
+"""Commands: orders, imperative. Each is the ``data`` of an envelope whose ``type`` is the class's name."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from runplane.contract.ids import HostId, RunId
+from runplane.contract.run import Outcome
+from runplane.contract.spec import Breakpoint, RunSpec
+from runplane.contract.value import Moment, Value
+
+DebugMode = Literal["over", "into", "out"]
+
+
+class StartRun(Value):
+    """Start a run (or its next attempt) by this resolved configuration."""
+
+    run_id: RunId
+    spec: RunSpec
+    attempt: int = 1
+    idempotency_key: str | None = None
+    request_digest: str | None = None
+
+
+class KillRun(Value):
+    """End the run's whole process tree and prove it; cancel it if no process exists yet."""
+
+    run_id: RunId
+    reason: str | None = None
+    force: bool = False
+    grace_seconds: float | None = None
+    expires_at: Moment | None = None
+
+
+class RestartRun(Value):
+    """End the run if it is alive, then start ``new_run_id`` by ``spec``. Stands in the new run's story."""
+
+    run_id: RunId
+    new_run_id: RunId
+    spec: RunSpec
+    reason: str | None = None
+    resume: bool = False
+    force: bool = False
+    grace_seconds: float | None = None
+    expires_at: Moment | None = None
+
+
+class ForceCompleteRun(Value):
+    """Declare the run's outcome; its tree is ended first unless ``detach``."""
+
+    run_id: RunId
+    outcome: Outcome = "failed"
+    reason: str | None = None
+    detach: bool = False
+    replace: bool = False
+    expires_at: Moment | None = None
+
+
+class PauseRun(Value):
+    """Hold the run."""
+
+    run_id: RunId
+    reason: str | None = None
+
+
+class ContinueRun(Value):
+    """Let a held run go on."""
+
+    run_id: RunId
+    reason: str | None = None
+
+
+class StepRun(Value):
+    """Let a held run go on to the next boundary."""
+
+    run_id: RunId
+    mode: DebugMode = "over"
+
+
+class SetBreakpoints(Value):
+    """Replace the run's breakpoints."""
+
+    run_id: RunId
+    breakpoints: tuple[Breakpoint, ...] = ()
+
+
+class SetVariables(Value):
+    """Change variables of a held run."""
+
+    run_id: RunId
+    values: dict[str, Any] = Field(default_factory=dict)
+    scope: str | None = None
+
+
+class DrainHost(Value):
+    """Let the host take no more runs."""
+
+    host: HostId
+    kill_runs: bool = False
+    reason: str | None = None
+
+
+class UndrainHost(Value):
+    """Let the host take runs again."""
+
+    host: HostId
+    reason: str | None = None
+
+
+Command = (
+    StartRun
+    | KillRun
+    | RestartRun
+    | ForceCompleteRun
+    | PauseRun
+    | ContinueRun
+    | StepRun
+    | SetBreakpoints
+    | SetVariables
+    | DrainHost
+    | UndrainHost
+)
+RunCommand = (
+    StartRun
+    | KillRun
+    | RestartRun
+    | ForceCompleteRun
+    | PauseRun
+    | ContinueRun
+    | StepRun
+    | SetBreakpoints
+    | SetVariables
+)

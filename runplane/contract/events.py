@@ -1,0 +1,299 @@
+"""Events: facts, past tense. Each is the ``data`` of an envelope whose ``type`` is the class's name.
+
+Moments inside an event are the clock of whoever saw the fact; order always comes from the log.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue
+
+from runplane.contract.ids import HostId, RunId
+from runplane.contract.run import (
+    Condition,
+    Exit,
+    Failure,
+    KillReceipt,
+    Outcome,
+    ProcessRef,
+    Survivor,
+    VerifiedBy,
+)
+from runplane.contract.value import Value
+from runplane.contract.workflow import WorkflowDefinition
+
+Purpose = Literal["kill", "restart", "force_complete", "timeout"]
+
+
+class RunClaimed(Value):
+    """A host took the run: it alone may start this attempt."""
+
+    host: HostId
+    attempt: int
+    boot_id: str
+    agent_id: str
+
+
+class ProcessSpawned(Value):
+    """The attempt's main process exists."""
+
+    main: ProcessRef
+    shim: ProcessRef
+    mechanism: str
+    cgroup: str | None = None
+
+
+class ProgressReported(Value):
+    """The workflow said how far it is (coalesced by the agent)."""
+
+    done: float | None = None
+    total: float | None = None
+    unit: str | None = None
+    message: str | None = None
+
+
+class StepStarted(Value):
+    """The workflow began a step."""
+
+    name: str
+    index: int
+    inputs: JsonValue = None
+    expected_seconds: float | None = None
+
+
+class StepCompleted(Value):
+    """The workflow finished a step."""
+
+    name: str
+    index: int
+    result: JsonValue = None
+    duration_seconds: float | None = None
+
+
+class StepFailed(Value):
+    """A step of the workflow raised an error."""
+
+    name: str
+    index: int
+    error: str = ""
+    duration_seconds: float | None = None
+
+
+class ReportSetAside(Value):
+    """Lines of reports.jsonl that could not be read were set aside."""
+
+    count: int
+    first_line: int
+    why: str
+
+
+class RunPaused(Value):
+    """The run is held."""
+
+    at: str | None = None
+    by: str | None = None
+
+
+class RunContinued(Value):
+    """The run goes on."""
+
+    by: str | None = None
+
+
+class ConditionRaised(Value):
+    """Something became true of the run."""
+
+    condition: Condition
+
+
+class ConditionCleared(Value):
+    """Something is no longer true of the run."""
+
+    type: str
+
+
+class RunTerminating(Value):
+    """The end of the attempt's tree is under way, and for what purpose."""
+
+    purpose: Purpose
+    method: Literal["graceful", "force"]
+    grace_seconds: float
+    reason: str | None = None
+    outcome: Outcome | None = None
+
+
+class TerminationEscalated(Value):
+    """A second order cut the grace short."""
+
+    reason: str | None = None
+
+
+class ProcessExited(Value):
+    """The main process ended, with the status the kernel gave."""
+
+    exit: Exit | None
+    user_seconds: float | None = None
+    system_seconds: float | None = None
+    max_rss_bytes: int | None = None
+
+
+class LeftoversFound(Value):
+    """The main process ended, and processes that it had started live on."""
+
+    processes: tuple[Survivor, ...]
+    policy: Literal["end", "wait"]
+
+
+class SurvivorsFound(Value):
+    """Processes of the tree could not be ended yet; the run stays ``terminating``."""
+
+    survivors: tuple[Survivor, ...]
+
+
+class TreeVerifiedGone(Value):
+    """The kernel showed that no process of the attempt is left."""
+
+    verified_by: tuple[VerifiedBy, ...]
+    receipt: KillReceipt | None = None
+
+
+class RunCompleted(Value):
+    """The run ended well."""
+
+
+class RunFailed(Value):
+    """The run failed."""
+
+    failure: Failure
+
+
+class RunKilled(Value):
+    """The run was ended by order, and every process of it is gone."""
+
+    receipt: KillReceipt
+
+
+class RunCanceled(Value):
+    """The run was ended by order before any process of it existed."""
+
+    reason: str | None = None
+
+
+class RunTimedOut(Value):
+    """The run was ended because its time was up."""
+
+    failure: Failure
+    receipt: KillReceipt | None = None
+
+
+class RunLost(Value):
+    """The attempt's process cannot be accounted for."""
+
+    failure: Failure
+
+
+class RunUnreachable(Value):
+    """The run's host is not heard from."""
+
+    host: HostId
+
+
+class RunReachable(Value):
+    """The run's host is heard from again."""
+
+    host: HostId
+
+
+class OutcomeOverridden(Value):
+    """An operator declared the outcome. ``observed`` says what was seen of the tree."""
+
+    outcome: Outcome
+    reason: str | None = None
+    observed: str
+    detached: bool = False
+    replaced: bool = False
+    receipt: KillReceipt | None = None
+
+
+class RestartAccepted(Value):
+    """The run will be followed by ``new_run_id`` once its tree is gone."""
+
+    new_run_id: RunId
+    reason: str | None = None
+
+
+class CommandRejected(Value):
+    """An order was refused, by whom it was addressed to or on the way there."""
+
+    command: str
+    code: str
+    message: str
+    detail: dict[str, Any] = Field(default_factory=dict)
+
+
+class HostJoined(Value):
+    """An agent began to serve as this host."""
+
+    host: HostId
+    agent_id: str
+    boot_id: str
+    pools: tuple[str, ...]
+    slots: int
+    version: str
+    platform: str
+    cpus: int
+    memory_bytes: int
+    mechanism: str
+
+
+class HostLeft(Value):
+    """An agent was stopped in good order; its runs live on."""
+
+    host: HostId
+    agent_id: str
+
+
+class WorkflowApplied(Value):
+    """A version of a workflow was registered."""
+
+    definition: WorkflowDefinition
+    version: int
+    digest: str
+
+
+class WorkflowDeleted(Value):
+    """A workflow was removed from the registry; its runs keep their configuration."""
+
+    name: str
+
+
+RunEvent = (
+    RunClaimed
+    | ProcessSpawned
+    | ProgressReported
+    | StepStarted
+    | StepCompleted
+    | StepFailed
+    | ReportSetAside
+    | RunPaused
+    | RunContinued
+    | ConditionRaised
+    | ConditionCleared
+    | RunTerminating
+    | TerminationEscalated
+    | ProcessExited
+    | LeftoversFound
+    | SurvivorsFound
+    | TreeVerifiedGone
+    | RunCompleted
+    | RunFailed
+    | RunKilled
+    | RunCanceled
+    | RunTimedOut
+    | RunLost
+    | RunUnreachable
+    | RunReachable
+    | OutcomeOverridden
+    | RestartAccepted
+    | CommandRejected
+)
+Event = RunEvent | HostJoined | HostLeft | WorkflowApplied | WorkflowDeleted

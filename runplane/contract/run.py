@@ -1,0 +1,250 @@
+"""A run as users see it: the same document over HTTP, in the CLI, in MCP and in the dashboard."""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue
+
+from runplane.contract.ids import HostId, RunId
+from runplane.contract.spec import Breakpoint
+from runplane.contract.value import Moment, Value
+
+
+class Status(StrEnum):
+    """Where a run stands. The last six are endings, and final."""
+
+    PENDING = "pending"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    TERMINATING = "terminating"
+    UNREACHABLE = "unreachable"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    KILLED = "killed"
+    CANCELED = "canceled"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"
+
+    @property
+    def ended(self) -> bool:
+        """Whether this is an ending."""
+        return self in ENDED
+
+
+ENDED = frozenset(
+    {Status.COMPLETED, Status.FAILED, Status.KILLED, Status.CANCELED, Status.TIMED_OUT, Status.LOST}
+)
+OPEN = frozenset(Status) - ENDED
+
+Surface = Literal["cli", "api", "mcp", "dashboard", "policy"]
+Outcome = Literal["completed", "failed"]
+VerifiedBy = Literal["cgroup", "subreaper", "session", "environment"]
+
+
+class Actor(Value):
+    """Who asked: an authenticated principal, and the surface it came through."""
+
+    principal: str
+    surface: Surface = "api"
+
+
+class Exit(Value):
+    """How the main process ended: an exit code, or the name of the signal that ended it."""
+
+    code: int | None = None
+    signal: str | None = None
+
+
+class Failure(Value):
+    """Why a run failed: ``kind`` is stable and meant for programs, ``message`` is a sentence."""
+
+    kind: str
+    message: str
+
+
+class ProcessRef(Value):
+    """One process, beyond doubt: boot id, pid and start time (clock ticks since boot)."""
+
+    boot_id: str
+    pid: int
+    start_time: int
+
+
+class SignalSent(Value):
+    """A signal that was sent to a process of the tree."""
+
+    signal: str
+    pid: int
+    at: Moment
+
+
+class ProcessEnd(Value):
+    """A process of the tree, and how it ended (``exit 0``, ``SIGKILL``, ``gone``)."""
+
+    pid: int
+    start_time: int
+    cmdline: str
+    exit: str
+    rss_bytes: int = 0
+
+
+class Survivor(Value):
+    """A process that could not be ended, and why."""
+
+    pid: int
+    start_time: int
+    cmdline: str
+    why: str
+
+
+class Freed(Value):
+    """What ending the tree gave back."""
+
+    rss_bytes: int = 0
+    open_files: int = 0
+    listening_ports: tuple[int, ...] = ()
+
+
+class Cleanup(Value):
+    """What was removed after the tree was gone."""
+
+    workspace: str | None = None
+    temp_bytes_removed: int = 0
+
+
+class KillReceipt(Value):
+    """The proof of a kill: who asked, what was signalled, how each process ended, what showed that all are gone."""
+
+    command_id: str
+    requested_by: str
+    via: Surface
+    reason: str | None = None
+    method: Literal["graceful", "force"]
+    signals: tuple[SignalSent, ...] = ()
+    processes: tuple[ProcessEnd, ...] = ()
+    survivors: tuple[Survivor, ...] = ()
+    verified: bool
+    verified_by: tuple[VerifiedBy, ...] = ()
+    freed: Freed = Freed()
+    cleanup: Cleanup = Cleanup()
+    started_at: Moment
+    ended_at: Moment
+    duration_ms: float
+
+
+class Condition(Value):
+    """Something true of an open run beside its status, such as being stuck."""
+
+    type: str
+    verdict: str | None = None
+    since: Moment
+    detail: str = ""
+    evidence: JsonValue = None
+
+
+class Progress(Value):
+    """How far the workflow says it is."""
+
+    done: float | None = None
+    total: float | None = None
+    unit: str | None = None
+    message: str | None = None
+    updated_at: Moment
+
+
+class Step(Value):
+    """The step the workflow says it is in."""
+
+    name: str
+    index: int
+    started_at: Moment
+
+
+class Resources(Value):
+    """The last sample of the whole tree. Not part of the folded state: laid over it when read."""
+
+    cpu_percent: float = 0.0
+    rss_bytes: int = 0
+    processes: int = 0
+    threads: int = 0
+    open_files: int = 0
+    io_read_bytes: int = 0
+    io_write_bytes: int = 0
+    sampled_at: Moment
+
+
+class Usage(Value):
+    """What an agent program consumed."""
+
+    turns: int = 0
+    tools: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+    session_id: str | None = None
+
+
+class Override(Value):
+    """An outcome that an operator declared, and what was seen beside it."""
+
+    outcome: Outcome
+    by: str
+    via: Surface = "api"
+    reason: str | None = None
+    at: Moment
+    observed: str
+
+
+class Attempt(Value):
+    """One process tree, started for the run on one host."""
+
+    attempt: int
+    host: HostId
+    claimed_at: Moment
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
+    main: ProcessRef | None = None
+    mechanism: str | None = None
+    exit: Exit | None = None
+    verified_by: tuple[VerifiedBy, ...] = ()
+
+
+class Checkpoint(Value):
+    """The last checkpoint: its digest and when it was stored."""
+
+    id: str
+    at: Moment
+
+
+class Run(Value):
+    """One run, as it was at log position ``seq``."""
+
+    run_id: RunId
+    workflow: str
+    workflow_version: int
+    status: Status
+    conditions: tuple[Condition, ...] = ()
+    host: HostId | None = None
+    pool: str | None = None
+    attempt: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    params: dict[str, Any] = Field(default_factory=dict)
+    created_at: Moment
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
+    exit: Exit | None = None
+    failure: Failure | None = None
+    progress: Progress | None = None
+    step: Step | None = None
+    resources: Resources | None = None
+    usage: Usage | None = None
+    override: Override | None = None
+    kill_receipt: KillReceipt | None = None
+    restarted_from: RunId | None = None
+    restarted_as: RunId | None = None
+    checkpoint: Checkpoint | None = None
+    breakpoints: tuple[Breakpoint, ...] = ()
+    requested_by: str
+    requested_via: Surface = "api"
+    anomalies: int = 0
+    seq: int

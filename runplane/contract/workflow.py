@@ -1,0 +1,190 @@
+"""The workflow file: what a person writes, every field checked, every error naming field and value."""
+
+import re
+import signal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from runplane.contract.ids import PoolName, WorkflowName
+from runplane.contract.units import ByteSize, Seconds
+from runplane.contract.value import StrictValue
+
+PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""A parameter's place in an argument: ``{epic}``. Other braces, such as a shell's ``${HOME}``, are left alone."""
+SECRET_PREFIX = "secret:"  # noqa: S105 - the form of a reference, not a secret
+"""What a reference to a secret begins with; the agent alone resolves it."""
+_SECRET_REFERENCE = re.compile(r"secret:[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+Ending = Literal["failed", "stuck", "timed_out", "lost"]
+
+
+def _no_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError(f"{text[:80]!r} holds a NUL character, which no program can be given: remove it")
+    return text
+
+
+def _signal_name(value: Any) -> str:
+    name = str(value).upper()
+    name = name if name.startswith("SIG") else f"SIG{name}"
+    if name not in signal.Signals.__members__:
+        raise ValueError(f"{value!r} is not a signal: use a name like SIGTERM or SIGINT")
+    return name
+
+
+Argument = Annotated[str, Field(max_length=1_000_000)]
+
+
+class KillPolicy(StrictValue):
+    """How an attempt is asked to end: ``signal`` to its main process, then ``grace`` seconds."""
+
+    signal: Annotated[str, BeforeValidator(_signal_name)] = "SIGTERM"
+    grace: Seconds = 10.0
+
+
+class Limits(StrictValue):
+    """Upper bounds on one attempt: bytes of memory, cores, processes, bytes of output."""
+
+    memory: ByteSize | None = None
+    cpus: Annotated[float, Field(gt=0, le=1024)] | None = None
+    processes: Annotated[int, Field(gt=0, le=4_194_304)] | None = None
+    output: ByteSize | None = None
+
+
+class StuckPolicy(StrictValue):
+    """When a run counts as stuck, and what is done about it."""
+
+    silent: Seconds | Literal["auto"] | None = None
+    spinning: Seconds | Literal["auto"] | None = None
+    looping: Annotated[int, Field(gt=1)] | Literal["auto"] | None = None
+    step: Seconds | Literal["auto"] | None = None
+    action: Literal["notify", "kill", "restart", "retry"] = "notify"
+
+
+class RetryPolicy(StrictValue):
+    """How often, when and after which endings a run is attempted again."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 1
+    initial: Seconds = 5.0
+    factor: Annotated[float, Field(ge=1, le=100)] = 2.0
+    max: Seconds = 300.0
+    on: tuple[Ending, ...] = ("failed", "stuck", "timed_out", "lost")
+    not_on_exit: tuple[Annotated[int, Field(ge=0, le=255)], ...] = ()
+
+
+class RecoveryPolicy(StrictValue):
+    """Where a further attempt starts, and which workflow runs when all attempts failed."""
+
+    # `from` on the wire and in files, where Python cannot say it.
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    from_: Literal["checkpoint", "beginning"] = Field(default="beginning", alias="from")
+    on_failure: WorkflowName | None = None
+
+
+class ConcurrencyPolicy(StrictValue):
+    """How many runs of the workflow may be open at once, and what happens to one more."""
+
+    limit: Annotated[int, Field(ge=1)] = 1
+    when_full: Literal["queue", "reject", "replace"] = "queue"
+
+
+class DisconnectPolicy(StrictValue):
+    """What a host cut off from the broker does, and when its runs are given up."""
+
+    stop_after: Seconds | None = None
+    lost_after: Seconds = 900.0
+
+
+class WorkflowDefinition(StrictValue):
+    """A workflow as registered. ``workspace`` is absolute, ``temporary`` or ``kept`` once registered."""
+
+    name: WorkflowName
+    description: Annotated[str, Field(max_length=4000)] = ""
+    command: Annotated[tuple[Argument, ...], Field(min_length=1, max_length=10_000)]
+    params: dict[str, Any] = Field(default_factory=dict)
+    env: dict[str, str] = Field(default_factory=dict)
+    workspace: Annotated[str, Field(min_length=1, max_length=4096)] = "."
+    files: tuple[str, ...] = ()
+    sdk: bool = False
+    pool: PoolName = "default"
+    output: Literal["plain", "jsonl", "claude-code", "codex"] = "plain"
+    timeout: Seconds | None = None
+    kill: KillPolicy = KillPolicy()
+    leftovers: Literal["end", "wait"] = "end"
+    limits: Limits = Limits()
+    stuck: StuckPolicy = StuckPolicy()
+    retry: RetryPolicy = RetryPolicy()
+    recovery: RecoveryPolicy = RecoveryPolicy()
+    concurrency: ConcurrencyPolicy | None = None
+    disconnect: DisconnectPolicy = DisconnectPolicy()
+    debug: bool = False
+
+    @field_validator("command")
+    @classmethod
+    def _command_is_an_argv(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        if not command[0].strip():
+            raise ValueError("the first element is the program to run and must not be empty")
+        return tuple(_no_nul(argument) for argument in command)
+
+    @field_validator("env")
+    @classmethod
+    def _env_can_be_set(cls, env: dict[str, str]) -> dict[str, str]:
+        for name, value in env.items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                raise ValueError(f"{name!r} cannot name an environment variable: use letters, digits and _")
+            if name.startswith("RUNPLANE_"):
+                raise ValueError(f"{name!r} is set by the agent: choose a name without RUNPLANE_")
+            if value.startswith(SECRET_PREFIX) and not _SECRET_REFERENCE.fullmatch(value):
+                raise ValueError(f"{name!r} is no reference to a secret: write secret:NAME and nothing else")
+            _no_nul(value)
+        return env
+
+    @field_validator("workspace")
+    @classmethod
+    def _workspace_has_no_nul(cls, workspace: str) -> str:
+        return _no_nul(workspace)
+
+    @model_validator(mode="after")
+    def _placeholders_are_parameters(self) -> "WorkflowDefinition":
+        properties = self.params.get("properties", {})
+        if not isinstance(properties, dict):
+            raise ValueError("params.properties must be an object that names the parameters")  # noqa: TRY004
+        secret = self.secret_params
+        for argument in self.command:
+            for name in PLACEHOLDER.findall(argument):
+                if name not in properties:
+                    known = ", ".join(sorted(properties)) or "none"
+                    raise ValueError(
+                        f"command uses {{{name}}}, which is no parameter (there are: {known}): "
+                        f"add {name} to params.properties or correct the name"
+                    )
+                if name in secret:
+                    raise ValueError(
+                        f"command uses the secret parameter {{{name}}}: a command line is readable by "
+                        f"everyone on the machine, so hand it over in env instead"
+                    )
+        for variable, value in self.env.items():
+            mixed = secret.intersection(PLACEHOLDER.findall(value))
+            if mixed and not PLACEHOLDER.fullmatch(value):
+                raise ValueError(
+                    f"env.{variable} mixes the secret parameter {{{min(mixed)}}} with other text, which the agent "
+                    f"cannot resolve: give the secret a variable of its own"
+                )
+        return self
+
+    def may_hold_secret(self, template: str) -> bool:
+        """Whether this value of ``env`` may become a reference to a secret: it is one, or a secret parameter."""
+        place = PLACEHOLDER.fullmatch(template)
+        return template.startswith(SECRET_PREFIX) or (place is not None and place[1] in self.secret_params)
+
+    @property
+    def secret_params(self) -> frozenset[str]:
+        """The names of the parameters marked ``secret: true``."""
+        properties = self.params.get("properties", {})
+        return frozenset(
+            name
+            for name, schema in properties.items()
+            if isinstance(schema, dict) and schema.get("secret") is True
+        )

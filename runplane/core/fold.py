@@ -1,0 +1,112 @@
+"""``apply(state, record, seq) -> state``: how the log becomes state.
+
+Total and deterministic: a record that is impossible, late, doubled or foreign raises nothing and is kept as an
+anomaly. The first ending in log order wins; nothing but an operator's ``OutcomeOverridden`` with ``replaced``
+moves an ended status. Order is the order of the log: no clock is compared.
+"""
+
+from collections.abc import Iterable
+
+from runplane.contract.commands import RestartRun, StartRun
+from runplane.contract.envelope import Envelope
+from runplane.contract.events import OutcomeOverridden
+from runplane.contract.run import Run, Status
+from runplane.contract.spec import RunSpec
+from runplane.core.facts import tell
+from runplane.core.objections import objection
+from runplane.core.state import Anomaly, RunState
+from runplane.core.status import DECLARED, PREVIOUS, follow
+
+MAX_ANOMALIES = 20
+"""Anomalies kept with their text; beyond it they are only counted."""
+
+
+def initial() -> RunState:
+    """The state before anything was asked."""
+    return RunState()
+
+
+def apply(state: RunState, record: Envelope, seq: int) -> RunState:
+    """Fold one record, stored at log position ``seq``, into the state of the run whose story it stands in."""
+    seen = state if record.is_command else state.model_copy(update={"event_seq": seq})
+    if state.run is None:
+        return _asked(seen, record, seq)
+    why = objection(state, state.run, record)
+    if why is not None:
+        return _with_anomaly(seen, record, seq, why)
+    told = tell(seen, state.run, record)
+    if told.run is None:
+        return _with_anomaly(seen, record, seq, "it removes the run")
+    run = told.run.model_copy(update={"status": _next_status(state, state.run, record), "seq": seq})
+    if run.status.ended and not state.run.status.ended:
+        run = _ended(run, record)
+    return told.model_copy(update={"run": run})
+
+
+def fold(records: Iterable[tuple[int, Envelope]], state: RunState | None = None) -> RunState:
+    """Fold records, in log order, onto a state (by default onto nothing)."""
+    current = state if state is not None else initial()
+    for seq, record in records:
+        current = apply(current, record, seq)
+    return current
+
+
+def _asked(state: RunState, record: Envelope, seq: int) -> RunState:
+    """The first record of a run's story that makes it a run: StartRun, or the RestartRun of another."""
+    data = record.data
+    if isinstance(data, StartRun) and data.run_id == record.run_id:
+        run = _new_run(state, record, data.spec, seq)
+        return state.model_copy(update={"run": run, "spec": data.spec})
+    if isinstance(data, RestartRun) and data.new_run_id == record.run_id:
+        run = _new_run(state, record, data.spec, seq).model_copy(update={"restarted_from": data.run_id})
+        return state.model_copy(update={"run": run, "spec": data.spec})
+    return _with_anomaly(state, record, seq, "it speaks of a run that nobody asked for")
+
+
+def _new_run(state: RunState, record: Envelope, spec: RunSpec, seq: int) -> Run:
+    return Run(
+        run_id=record.run_id or "",
+        workflow=spec.workflow,
+        workflow_version=spec.workflow_version,
+        status=Status.PENDING,
+        host=spec.host,
+        pool=spec.pool,
+        params=spec.params,
+        breakpoints=spec.breakpoints,
+        created_at=record.time,
+        requested_by=record.actor.principal,
+        requested_via=record.actor.surface,
+        anomalies=len(state.anomalies),
+        seq=seq,
+    )
+
+
+def _next_status(state: RunState, run: Run, record: Envelope) -> Status:
+    if isinstance(record.data, OutcomeOverridden):
+        return Status(record.data.outcome)
+    target = follow(run.status, record.type)
+    if target is None or target == DECLARED:
+        return run.status
+    if target == PREVIOUS:
+        return state.status_before or Status.RUNNING
+    return Status(target)
+
+
+def _ended(run: Run, record: Envelope) -> Run:
+    """What every ending has in common. Processes that an operator detached from the run have not ended."""
+    attempts = run.attempts
+    detached = isinstance(record.data, OutcomeOverridden) and record.data.detached
+    if attempts and attempts[-1].ended_at is None and not detached:
+        attempts = (*attempts[:-1], attempts[-1].model_copy(update={"ended_at": record.time}))
+    return run.model_copy(
+        update={"ended_at": record.time, "attempts": attempts, "step": None, "conditions": ()}
+    )
+
+
+def _with_anomaly(state: RunState, record: Envelope, seq: int, why: str) -> RunState:
+    anomaly = Anomaly(seq=seq, type=record.type, status=state.status, why=why)
+    kept = (*state.anomalies, anomaly)[:MAX_ANOMALIES]
+    if state.run is None:
+        return state.model_copy(update={"anomalies": kept})
+    run = state.run.model_copy(update={"anomalies": state.run.anomalies + 1, "seq": seq})
+    return state.model_copy(update={"anomalies": kept, "run": run})

@@ -1,0 +1,25 @@
+"""What a workflow tells its agent, and what it hears back, through the run directory (docs/run-directory.md).
+
+Standard library only, and Python 3.8 or newer: this package also runs in the workflow's own interpreter.
+
+- Outside a run (no ``RUNPLANE_DIR``) every call does nothing and costs about a microsecond.
+- Reporting never ends a workflow: what cannot be written is said once on stderr. The exception is a checkpoint, which
+  a later attempt will rely on: one that cannot be kept is an error.
+- ``typing``, ``inspect`` and ``pathlib`` are not imported: each takes as long as the rest of this package.
+"""
+
+from runplane.sdk.calls import breakpoint, checkpoint, last_checkpoint, progress, run, track, variables  # noqa: A004
+from runplane.sdk.channel import report
+from runplane.sdk.steps import step
+
+__all__ = [
+    "breakpoint",
+    "checkpoint",
+    "last_checkpoint",
+    "progress",
+    "report",
+    "run",
+    "step",
+    "track",
+    "variables",
+]

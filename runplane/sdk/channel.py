@@ -1,0 +1,138 @@
+"""A process's end of one run directory.
+
+A report is appended by one ``write`` to a file opened for appending, so the lines of threads and of processes never
+mix, and no lock is held across a fork. A forked child gets an end of its own.
+
+Only the process that reported first replays the steps of an earlier attempt. Its children report theirs under a place
+that is never found again, and so run them again.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from itertools import count
+
+from runplane.sdk.control import Control, read_object
+from runplane.sdk.line import is_marker, line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+_OWNER = "RUNPLANE_SDK_PROCESS"
+
+
+class Scope:
+    """What lies inside one step: counts the calls of each name there."""
+
+    __slots__ = ("_counts", "_prefix", "channel")
+
+    def __init__(self, channel: Channel, prefix: str) -> None:
+        self.channel, self._prefix = channel, prefix
+        self._counts: dict[str, Iterator[int]] = {}
+
+    def place(self, name: str) -> str:
+        """Where the next call of this name stands in the program: ``plan#0``, ``plan#0/fetch#2``."""
+        return f"{self._prefix}{name}#{next(self._counts.setdefault(name, count()))}"
+
+
+class Channel:
+    """Writes reports, reads what the agent wrote. ``exposed`` are the variables an operator may look at."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self.control = Control(self.path("control.json"))
+        self.exposed: dict[str, object] = {}
+        self.checkpoint: bytes | None = None
+        self._counts: dict[str, Iterator[int]] = {}
+        self._resume: dict[str, Any] | None = None
+        self._results: dict[str, object] = {}
+        self._fd = -1
+        self._torn = self._complained = False
+        pid, owner = os.getpid(), os.environ.get(_OWNER, "")
+        if owner.partition(":")[2] != directory:
+            owner = os.environ[_OWNER] = f"{pid}:{directory}"
+        self._replays = owner.partition(":")[0] == str(pid)
+        self.root = Scope(self, "" if self._replays else f"@{pid}/")
+
+    def path(self, name: str) -> str:
+        """A file of the run directory."""
+        return os.path.join(self.directory, name)  # noqa: PTH118 - see the package's rules
+
+    def index(self, name: str) -> int:
+        """The number of this call among all calls of the name, from 0."""
+        return next(self._counts.setdefault(name, count()))
+
+    def report(self, body: dict[str, object]) -> bool:
+        """Append one report; whether it is written. Where it is not, stderr says so once."""
+        data = b"\n" + line(body) if self._torn else line(body)
+        for again in (False, True):
+            try:
+                if again or self._fd < 0:
+                    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+                    self._fd = os.open(self.path("reports.jsonl"), flags, 0o644)
+                written = os.write(self._fd, data)
+            except OSError as error:
+                if error.errno == errno.EBADF and not again:
+                    continue  # a daemon closes every descriptor it inherited
+                self._complain(error.strerror or str(error))
+                return False
+            if written < len(data):
+                self._torn = True  # the next line must not continue this one
+                self._complain("no room for a whole line")
+                return False
+            self._torn = False
+            return True
+        return False
+
+    def resume(self) -> dict[str, Any]:
+        """resume.json, read once; empty in a first attempt. RuntimeError if it cannot be read: nothing is guessed."""
+        if self._resume is None:
+            try:
+                found = read_object(self.path("resume.json")) or {}
+            except (OSError, ValueError) as error:
+                raise RuntimeError(f"cannot resume: {error}. Restart the run without --resume") from error
+            self._results = {
+                str(step.get("key") or f"{step.get('name')}#{step.get('index')}"): step.get("result")
+                for step in found.get("steps") or ()
+                if isinstance(step, dict) and not is_marker(step.get("result"))
+            }
+            self._resume = found
+        return self._resume
+
+    def recorded(self, place: str) -> tuple[object] | None:
+        """The result of a step that an earlier attempt completed, in a tuple, as it may be None."""
+        if not self._replays or not self.resume() or place not in self._results:
+            return None
+        return (self._results[place],)
+
+    def _complain(self, why: str) -> None:
+        if not self._complained and sys.stderr is not None:
+            self._complained = True
+            try:
+                sys.stderr.write(
+                    f"runplane: cannot report to {self.directory}: {why}. The workflow goes on unseen.\n"
+                )
+            except (OSError, ValueError):
+                return
+
+
+_channels: dict[tuple[int, str], Channel] = {}
+
+
+def channel() -> Channel | None:
+    """This process's end of the run directory; None outside a run."""
+    directory = os.environ.get("RUNPLANE_DIR")
+    if not directory:
+        return None
+    key = (os.getpid(), directory)
+    return _channels.get(key) or _channels.setdefault(key, Channel(directory))
+
+
+def report(body: dict[str, object]) -> bool:
+    """Append one report of any kind (docs/run-directory.md); False outside a run or when it cannot be written."""
+    end = channel()
+    return end is not None and end.report(body)
