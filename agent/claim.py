@@ -8,7 +8,6 @@ from runplane.bus import CompareFailed, Expect
 from runplane.contract.commands import StartRun
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import RunClaimed
-from runplane.contract.ids import derive_record_id
 from runplane.contract.run import Status
 from runplane.contract.subjects import run_events
 from runplane.core.fold import fold
@@ -20,12 +19,15 @@ _TIMEOUT_SECONDS = 20.0
 
 
 def claim_of(hall: Hall, story: Story, order: Envelope, start: StartRun) -> Envelope:
-    """The claim that follows from an order to start; its id is derived, so that claiming again is the same claim."""
+    """The claim that follows from an order to start.
+
+    Its id is fresh: what is taken up again after a crash is the journaled claim, with its id, while the same order
+    delivered once more is another claim, which finds that the run is not pending any more.
+    """
     claimed = RunClaimed(
         host=hall.settings.host, attempt=start.attempt, boot_id=hall.boot_id, agent_id=hall.agent_id
     )
-    identity = derive_record_id("claim", story.run_id, str(start.attempt), hall.settings.host)
-    return story.fact(claimed, cause=order, record_id=identity, attempt=start.attempt)
+    return story.fact(claimed, cause=order, attempt=start.attempt)
 
 
 async def win(hall: Hall, story: Story, claim: Envelope) -> bool:

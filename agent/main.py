@@ -24,6 +24,7 @@ from agent.outbox.output_shipper import OutputShipper
 from agent.outbox.publisher import Publisher
 from agent.process.identity import current_boot
 from agent.process.launcher import Launcher
+from agent.retention import remove_old_runs
 from agent.settings import Settings, from_environment
 from agent.slots import Slots
 from agent.supervisor import Supervisor
@@ -105,9 +106,11 @@ def _loops(hall: Hall, supervisor: Supervisor, slots: Slots) -> list[asyncio.Tas
         interval=settings.sample_seconds,
     )
     beating = heartbeat.run(supervisor.samples, lambda: SlotFigures(total=slots.total, used=slots.used))
+    tidying = remove_old_runs(settings.runs, settings.keep_runs_seconds, supervisor.keeps)
     return [
         asyncio.create_task(consumer.run(), name="consumer"),
         asyncio.create_task(beating, name="heartbeat"),
+        asyncio.create_task(tidying, name="retention"),
     ]
 
 

@@ -11,11 +11,12 @@ from runplane.contract.errors import InvalidInput
 from runplane.contract.ids import is_host_id, is_name
 
 _DEFAULT_SLOTS = 64
+_DEFAULT_KEEP_DAYS = 7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """The agent's settings. ``slots``: how many attempts it runs at once."""
+    """The agent's settings. ``slots``: attempts at once; ``keep_runs_seconds``: how long a run's files stay."""
 
     home: Path
     nats_url: str
@@ -23,6 +24,7 @@ class Settings:
     pools: tuple[str, ...]
     slots: int
     sample_seconds: float
+    keep_runs_seconds: float
     mechanism: Literal["auto", "cgroup", "subreaper"]
 
     @property
@@ -62,6 +64,7 @@ def from_environment() -> Settings:
         pools=pools,
         slots=_number("RUNPLANE_SLOTS", _DEFAULT_SLOTS, 1, 100_000),
         sample_seconds=_number("RUNPLANE_SAMPLE_MS", 2000, 100, 600_000) / 1000,
+        keep_runs_seconds=_number("RUNPLANE_KEEP_RUNS_DAYS", _DEFAULT_KEEP_DAYS, 0, 36_500) * 86_400.0,
         mechanism=_mechanism(),
     )
 

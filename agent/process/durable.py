@@ -56,7 +56,7 @@ def use_reserve(directory: int, reserved: str, name: str, content: bytes) -> Non
 
 
 def _write_fresh(directory: int, name: str, content: bytes) -> str:
-    fresh = f".{name}.{os.getpid()}"
+    fresh = f".{name}.{os.urandom(6).hex()}"
     descriptor = os.open(fresh, _FRESH, 0o600, dir_fd=directory)
     try:
         _write_all(descriptor, content)

@@ -13,11 +13,12 @@ from typing import Any
 
 from agent.process.errors import TornFile
 from agent.process.identity import current_boot, open_pidfd, wait_status_of
-from agent.process.records import ExitRecord, exit_from_wait_status, now
+from agent.process.kernel import ZOMBIE_STATES, iso_now, read_stat
+from agent.process.records import ExitRecord, exit_from_wait_status
 from agent.process.run_directory import ProcessRecord, RunDirectory
 from agent.process.shim_link import ShimLink
 
-_TRIES = 50
+_TRIES = 250
 _TRY_SECONDS = 0.02
 
 
@@ -121,11 +122,16 @@ class Ending:
         """With the shim dead it is init that reaps; newer kernels tell the status of whoever was reaped."""
         if not self.shim_over.is_set() or self._main_pidfd is None:
             return None
-        status = wait_status_of(self._main_pidfd)
+        main = self._record.main
+        stat = read_stat(main.pid)
+        if stat is not None and stat.start_time == main.start_time and stat.state in ZOMBIE_STATES:
+            status = stat.wait_status or None  # init has not reaped it yet
+        else:
+            status = wait_status_of(self._main_pidfd)
         if status is None:
             return None
         code, name = exit_from_wait_status(status)
-        record = ExitRecord(code=code, signal=name, rusage=None, exited_at=now())
+        record = ExitRecord(code=code, signal=name, rusage=None, exited_at=iso_now())
         with contextlib.suppress(OSError):
             self._files.write_exit(record)
         return record

@@ -85,11 +85,3 @@ def wait_status_of(pidfd: int) -> int | None:
     (mask,) = struct.unpack_from("Q", info)
     (status,) = struct.unpack_from("i", info, _INFO_SIZE - 4)
     return int(status) if mask & _INFO_EXIT else None
-
-
-def signal_name(number: int) -> str:
-    """``SIGTERM`` for 15; real-time signals have numbers only (``SIG40``)."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"SIG{number}"

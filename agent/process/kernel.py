@@ -5,6 +5,8 @@ Rules: shared by the agent and by the resident shims, so it imports next to noth
 """
 
 import os
+import signal
+import time
 from typing import NamedTuple
 
 ZOMBIE_STATES = frozenset("ZXx")
@@ -12,7 +14,10 @@ _HEAD = 4096
 
 
 class Stat(NamedTuple):
-    """One line of ``/proc/PID/stat``: what we use of it. ``state`` is the kernel's letter (R S D T t Z X)."""
+    """One line of ``/proc/PID/stat``: what we use of it. ``state`` is the kernel's letter (R S D T t Z X).
+
+    ``wait_status``: of a zombie; 0 also where the kernel does not tell us.
+    """
 
     pid: int
     name: str
@@ -23,6 +28,7 @@ class Stat(NamedTuple):
     rss_pages: int
     arg_start: int
     arg_end: int
+    wait_status: int
 
 
 def read_stat(pid: int) -> Stat | None:
@@ -43,6 +49,7 @@ def read_stat(pid: int) -> Stat | None:
         rss_pages=int(fields[21]),
         arg_start=int(fields[45]),
         arg_end=int(fields[46]),
+        wait_status=int(fields[49]),
     )
 
 
@@ -63,6 +70,20 @@ def fork_count() -> int:
 def pid_limit() -> int:
     """Pids are given out in rising order and start again here."""
     return int(read_head("/proc/sys/kernel/pid_max") or b"32768")
+
+
+def signal_name(number: int) -> str:
+    """``SIGTERM`` for 15; real-time signals have numbers only (``SIG40``)."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
+def iso_now() -> str:
+    """This moment in UTC with microseconds, as all records say it."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds // 1000:06d}Z"
 
 
 def read_head(path: str, size: int = _HEAD) -> bytes:

@@ -108,7 +108,7 @@ class Launcher:
         await self._prepare(files, request, env)
         group = self._groups.create(f"{request.run_id}.{request.attempt}") if self._groups else None
         try:
-            answer, link = await self._have_shim_launch(files, _spec_line(request, env, group))
+            answer, link = await self._have_shim_launch(files, request, _spec_line(request, env, group))
         except LaunchError:
             _remove(group)
             raise
@@ -170,14 +170,18 @@ class Launcher:
                 "Check room and permissions there (`runplane doctor`).",
             ) from error
 
-    async def _have_shim_launch(self, files: RunDirectory, spec_line: bytes) -> tuple[Message, ShimLink]:
+    async def _have_shim_launch(
+        self, files: RunDirectory, request: LaunchRequest, spec_line: bytes
+    ) -> tuple[Message, ShimLink]:
         """The shim's answer. Without one within the limit the attempt is given up for good."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         link = None
         try:
             link = await ShimLink.over(ours)
             with theirs:
-                await self._zygote.fork_shim(theirs, self._limit)
+                await self._zygote.fork_shim(
+                    theirs, f"rp-shim {request.run_id}.{request.attempt}", files.path, self._limit
+                )
             link.send_raw(spec_line)
             async with asyncio.timeout(self._limit):
                 answer = await link.launched
@@ -233,7 +237,6 @@ class Launcher:
 
 def _spec_line(request: LaunchRequest, env: Mapping[str, str], group: Cgroup | None) -> bytes:
     spec = {
-        "directory": str(request.directory),
         "run_id": request.run_id,
         "attempt": request.attempt,
         "argv": request.argv,

@@ -6,10 +6,9 @@ clock; sizes are bytes; signals are named (``SIGTERM``).
 
 import os
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal
 
-from agent.process.identity import signal_name
+from agent.process.kernel import signal_name
 
 Mechanism = Literal["cgroup", "subreaper"]
 Method = Literal["graceful", "force"]
@@ -108,11 +107,6 @@ class TreeEnded:
     ended_at: str
     duration_ms: float
     exit: ExitRecord | None
-
-
-def now() -> str:
-    """This moment, as all records say it."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def exit_from_wait_status(status: int) -> tuple[int | None, str | None]:

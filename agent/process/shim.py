@@ -1,4 +1,4 @@
-"""The resident keeper of one attempt: forks its main process, reaps everything, records the ending.
+"""The resident keeper of one attempt: has its main process started, reaps everything, records the ending.
 
 Rules:
 
@@ -6,7 +6,8 @@ Rules:
 - It is the child subreaper, so every orphan of the tree becomes its child: no children left means all gone.
 - ``process.json`` is on disk before the program runs; ``exit.json`` before anybody is told of the exit.
 - It stays outside the attempt's cgroup, ends by itself when main has ended, no child is left and both are recorded.
-- Standard library alone, and little of it: one of these is resident for every run.
+- One of these is resident for every run, and every page it writes to is its own: standard library alone, the work of
+  starting is done in a child that ends, and what all shims have in common is set up by the zygote before the fork.
 
 The agent speaks JSON lines over ``shim.sock``: ``{"id": 1, "ask": "hello"}`` is answered by ``{"id": 1, ...}``;
 ``{"event": "exit", ...}`` and ``{"event": "gone", ...}`` come unasked.
@@ -23,13 +24,12 @@ import time
 from collections import deque
 from typing import Any, NoReturn
 
-from agent.process.durable import create_file, reserve, use_reserve
-from agent.process.kernel import boot_id, fork_count, read_stat
-from agent.process.spawn import HeldChild, fork_held
+from agent.process import starter
+from agent.process.durable import use_reserve
+from agent.process.kernel import iso_now, signal_name
+from agent.process.starter import reserves
 
 SOCKET_NAME = "shim.sock"
-SPEC_SECONDS = 10.0
-SPEC_BYTES = 32 << 20
 REAPED_KEPT = 4096
 REAPED_WITH_GONE = 512
 CONNECTIONS = 8
@@ -40,40 +40,39 @@ FLUSH_SECONDS = 2.0
 
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
-_IGNORED = ("SIGINT", "SIGHUP", "SIGTERM", "SIGPIPE", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGTSTP")
-_RESERVES = (".exit.reserve", ".gone.reserve")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def run(channel: socket.socket) -> NoReturn:
-    """Be the shim of the attempt whose spec comes as one line over ``channel``. For a fresh fork; never returns."""
+def run(
+    channel: socket.socket, title: bytes, directory_path: bytes, title_memory: tuple[int, int]
+) -> NoReturn:
+    """Be the shim of the attempt whose spec comes as one line over ``channel``. For a fresh fork; never returns.
+
+    ``title_memory``: where the kernel reads this process's command line, and how much room there is.
+    """
     status = 1
     try:
-        _detach(channel)
-        spec = _receive_spec(channel)
-        if spec is not None:
-            directory = os.open(spec["directory"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                _set_title(f"rp-shim {spec['run_id']}.{spec['attempt']}")
-                keeper = _launch(spec, directory, channel)
-                del spec
-                if keeper is not None:
-                    keeper.keep()
-                status = 0
-            except BaseException:  # noqa: BLE001 - nobody above: what went wrong is left where it can be found
-                _leave_trace(directory)
+        _detach(channel, title, title_memory)
+        directory = os.open(directory_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            keeper = _have_started(channel, directory)
+            if keeper is not None:
+                keeper.keep()
+            status = 0
+        except BaseException:  # noqa: BLE001 - nobody above: what went wrong is left where it can be found
+            _leave_trace(directory)
     finally:
         os._exit(status)
 
 
-def _detach(channel: socket.socket) -> None:
+def _detach(channel: socket.socket, title: bytes, title_memory: tuple[int, int]) -> None:
     os.setsid()
     _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     _LIBC.prctl(_PR_SET_NAME, b"rp-shim", 0, 0, 0)
-    for name in _IGNORED:
-        signal.signal(signal.Signals[name], signal.SIG_IGN)
-    os.umask(0o077)
-    os.chdir("/")
+    # `ps` is to show the run, and not the command line of the zygote.
+    start, room = title_memory
+    if room > 1:
+        ctypes.memmove(start, title[: room - 1].ljust(room, b"\0"), room)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(nowhere, number)
@@ -82,99 +81,42 @@ def _detach(channel: socket.socket) -> None:
     os.closerange(kept + 1, max(os.sysconf("SC_OPEN_MAX"), kept + 2))
 
 
-def _set_title(title: str) -> None:
-    """Show the run in ``ps`` instead of the command line of the zygote. The memory is the kernel's view of our argv."""
-    stat = read_stat(os.getpid())
-    if stat and (room := stat.arg_end - stat.arg_start) > 1:
-        ctypes.memmove(stat.arg_start, title.encode()[: room - 1].ljust(room, b"\0"), room)
-
-
-def _receive_spec(channel: socket.socket) -> dict[str, Any] | None:
-    channel.settimeout(SPEC_SECONDS)
-    received = bytearray()
-    while not received.endswith(b"\n"):
-        chunk = channel.recv(RECEIVE_BYTES)
-        if not chunk or len(received) > SPEC_BYTES:
-            return None
-        received += chunk
-    spec: dict[str, Any] = json.loads(received)
-    return spec
-
-
-def _launch(spec: dict[str, Any], directory: int, channel: socket.socket) -> "Keeper | None":
-    """Start the main process; the answer goes over ``channel``. ``None`` when nothing was started."""
-    where = "directory"
-    try:
-        for name in _RESERVES:
-            reserve(directory, name, 1024)
-        stdout, stderr = (
-            os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=directory)
-            for name in ("stdout.log", "stderr.log")
-        )
-        stdin_read, stdin_write = os.pipe()
-        where = "fork"
-        child = fork_held(spec, stdin_read, stdout, stderr)
-    except OSError as error:
-        _answer(channel, {"launch_error": {"errno": error.errno, "where": where}})
+def _have_started(channel: socket.socket, directory: int) -> "Keeper | None":
+    """Have a child start the main process, which becomes ours when that child ends. ``None``: nothing was started."""
+    stdin_read, stdin_write = os.pipe()
+    report_read, report_write = os.pipe()
+    shim = os.getpid()
+    child = os.fork()
+    if child == 0:
+        os.close(stdin_write)
+        os.close(report_read)
+        starter.run(channel, directory, stdin=stdin_read, report=report_write, shim=shim)
+    os.close(stdin_read)
+    os.close(report_write)
+    report = b""
+    while chunk := os.read(report_read, 4096):
+        report += chunk
+    os.close(report_read)
+    os.waitpid(child, 0)
+    if not report:
         return None
-    for descriptor in (stdin_read, stdout, stderr):
-        os.close(descriptor)
-    record = _process_record(spec, child)
+    head, _, answer = report.partition(b"\n")
+    started = json.loads(head)
     listener = None
-    try:
-        created = create_file(directory, "process.json", json.dumps(record).encode())
-    except OSError as error:
-        child.drop()
-        _answer(channel, {"launch_error": {"errno": error.errno, "where": "process.json"}})
-        return None
-    if not created:
-        child.drop()
-        _answer(channel, {"launch_error": {"errno": None, "where": "already_launched"}})
-        return None
     # A file system without sockets costs reconnection after an agent's restart, not the run.
     with contextlib.suppress(OSError):
         listener = _listen(directory)
     keeper = Keeper(
-        main=child.pid,
+        main=started["main"],
+        launch_error=started["launch_error"],
+        cgroup=started["cgroup"],
         directory=directory,
         listener=listener,
         channel=channel,
         stdin=stdin_write,
-        cgroup=record["cgroup"],
     )
-    failure = child.release()
-    if failure is not None:
-        keeper.launch_error = failure
-        return keeper
-    keeper.tell({"launched": record})
+    keeper.pass_on(answer)
     return keeper
-
-
-def _process_record(spec: dict[str, Any], child: HeldChild) -> dict[str, Any]:
-    cgroup = spec.get("cgroup")
-    if cgroup is not None:
-        try:
-            procs = os.open(f"{cgroup}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(procs, str(child.pid).encode())
-            finally:
-                os.close(procs)
-        except OSError:
-            cgroup = None
-    main, own = read_stat(child.pid), read_stat(os.getpid())
-    return {
-        "run_id": spec["run_id"],
-        "attempt": spec["attempt"],
-        "boot_id": boot_id(),
-        "shim": {"pid": os.getpid(), "start_time": own.start_time if own else 0},
-        "main": {"pid": child.pid, "start_time": main.start_time if main else 0},
-        "session_id": child.pid,
-        "cgroup": cgroup,
-        "mechanism": "cgroup" if cgroup else "subreaper",
-        "spawned_at": _now(),
-        "spawned_monotonic": time.monotonic(),
-        "forks": fork_count(),
-    }
 
 
 def _listen(directory: int) -> socket.socket:
@@ -191,30 +133,13 @@ def _listen(directory: int) -> socket.socket:
     return listener
 
 
-def _answer(channel: socket.socket, message: dict[str, Any]) -> None:
-    with contextlib.suppress(OSError):
-        channel.sendall(json.dumps(message).encode() + b"\n")
-
-
 def _leave_trace(directory: int) -> None:
     import traceback  # noqa: PLC0415 - large, and needed in a shim that failed only
 
     with contextlib.suppress(OSError):
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         trace = os.open("shim.log", flags, 0o600, dir_fd=directory)
-        os.write(trace, f"{_now()} {traceback.format_exc()}".encode())
-
-
-def _now() -> str:
-    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds // 1000:06d}Z"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"SIG{number}"
+        os.write(trace, f"{iso_now()} {traceback.format_exc()}".encode())
 
 
 class Connection:
@@ -269,14 +194,15 @@ class Keeper:
         self,
         *,
         main: int,
+        launch_error: dict[str, Any] | None,
+        cgroup: str | None,
         directory: int,
         listener: socket.socket | None,
         channel: socket.socket,
         stdin: int,
-        cgroup: str | None,
     ) -> None:
-        """Take over the forked main process, the run directory and the first connection."""
-        self.launch_error: dict[str, Any] | None = None
+        """Take over the started main process, the run directory and the first connection."""
+        self._launch_error = launch_error
         self._main = main
         self._directory = directory
         self._listener = listener
@@ -284,7 +210,7 @@ class Keeper:
         self._cgroup = cgroup
         self._exit: dict[str, Any] | None = None
         self._empty = False
-        self._unused_reserves = list(_RESERVES)
+        self._unused_reserves = reserves(os.getpid())
         self._recorded: dict[str, Any] | None = None
         self._record_tries = 0
         self._reaped: deque[tuple[int, int | None, str | None]] = deque(maxlen=REAPED_KEPT)
@@ -293,8 +219,13 @@ class Keeper:
         self._wake, wake_write = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(wake_write, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+
+    def pass_on(self, answer: bytes) -> None:
+        """Send what the starter wrote to the agent that waits for the launch."""
+        for connection in self._connections.values():
+            connection.unsent += answer
+            connection.flush()
 
     def keep(self) -> None:
         """Until main has ended, nobody is left and both are on disk."""
@@ -323,12 +254,12 @@ class Keeper:
             except ChildProcessError:
                 if self._exit is not None and not self._empty:
                     self._empty = True
-                    self._exit["empty_at"] = _now()
+                    self._exit["empty_at"] = iso_now()
                 return
             if pid == 0:
                 return
             code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
-            name = _signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None
+            name = signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None
             self._reaped.append((pid, code, name))
             if pid == self._main and self._exit is None:
                 self._exit = {
@@ -340,10 +271,10 @@ class Keeper:
                         "system_seconds": usage.ru_stime,
                         "max_rss_bytes": usage.ru_maxrss * 1024,
                     },
-                    "exited_at": _now(),
+                    "exited_at": iso_now(),
                 }
-                if self.launch_error is not None:
-                    self._exit["launch_error"] = self.launch_error
+                if self._launch_error is not None:
+                    self._exit["launch_error"] = self._launch_error
 
     def _record(self) -> None:
         if self._exit is None or self._recorded == self._exit:

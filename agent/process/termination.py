@@ -17,8 +17,8 @@ from agent.process import procfs
 from agent.process.census import Census
 from agent.process.cgroup import Cgroup
 from agent.process.ending import Ending
-from agent.process.identity import ProcessIdentity, send_signal, signal_name, wait_status_of
-from agent.process.kernel import read_stat
+from agent.process.identity import ProcessIdentity, send_signal, wait_status_of
+from agent.process.kernel import iso_now, read_stat, signal_name
 from agent.process.pidfds import Pidfds, wait_ended
 from agent.process.records import (
     Method,
@@ -29,7 +29,6 @@ from agent.process.records import (
     TreeEnded,
     VerifiedBy,
     exit_from_wait_status,
-    now,
 )
 
 _FREEZE_PASSES = 16
@@ -83,8 +82,9 @@ class Termination:
         self._signals: list[SignalSent] = []
         self._survivors: list[Survivor] = []
         self._verified_by: list[VerifiedBy] = []
+        self._withheld = False
         self._measured: tuple[int, tuple[int, ...]] = (0, ())
-        self._started_at = now()
+        self._started_at = iso_now()
         self._started = time.monotonic()
 
     async def run(self) -> TreeEnded:
@@ -157,7 +157,7 @@ class Termination:
         group = self._tree.control_group
         held = self._tree.census.in_cgroup if group is not None else set()
         if group is not None and held and group.kill():
-            at = now()
+            at = iso_now()
             self._signals += [
                 SignalSent(signal="SIGKILL", pid=m.pid, at=at) for m in members if m.pid in held
             ]
@@ -191,7 +191,7 @@ class Termination:
             self._refused.add(identity.pid)
             return False
         if sent:
-            self._signals.append(SignalSent(signal=signal_name(number), pid=identity.pid, at=now()))
+            self._signals.append(SignalSent(signal=signal_name(number), pid=identity.pid, at=iso_now()))
         return sent
 
     def _harvest(self) -> None:
@@ -216,25 +216,31 @@ class Termination:
 
     async def _verify(self) -> bool:
         """Nobody is seen: let the kernel confirm it by every means there is."""
-        group, census, ending = self._tree.control_group, self._tree.census, self._tree.ending
+        group, census = self._tree.control_group, self._tree.census
         self._verified_by.clear()
         if group is not None:
             if not await group.wait_empty(_CONFIRM_SECONDS):
                 return False
             self._verified_by.append("cgroup")
-        self._wake_shim()
-        if census.shim_alive() and not ending.counted_out:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._tree.gone.wait(), _CONFIRM_SECONDS)
-            # Not counted out means that a debugger keeps a zombie of it from the shim, or that somebody was born.
-            if not ending.counted_out and (self._look() or not census.shim_alive()):
-                return False
+        for _ in range(2):
+            self._wake_shim()
+            if census.shim_alive() and not self._counted_out():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._tree.gone.wait(), _CONFIRM_SECONDS)
+        if self._counted_out():
             self._verified_by.append("subreaper")
-        elif ending.counted_out:
+        elif self._look():
+            return False
+        elif census.shim_alive():
+            self._withheld = True  # only a zombie is left, which a debugger keeps from the shim
             self._verified_by.append("subreaper")
         else:
             self._verified_by += ["session", "environment"]
         return True
+
+    def _counted_out(self) -> bool:
+        """Whether the shim itself saw that it has no child left."""
+        return self._tree.ending.counted_out
 
     def _wake_shim(self) -> None:
         """A shim that somebody stopped can record nothing."""
@@ -247,7 +253,7 @@ class Termination:
 
     async def _await_record(self) -> None:
         """The main process's true ending is known, or nobody can tell it."""
-        if not self._survivors:
+        if not self._survivors and not self._withheld:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._tree.ending.ended.wait(), _RECORD_SECONDS)
 
@@ -290,7 +296,7 @@ class Termination:
             freed_open_files=files,
             listening_ports=ports,
             started_at=self._started_at,
-            ended_at=now(),
+            ended_at=iso_now(),
             duration_ms=round((time.monotonic() - self._started) * 1000, 3),
             exit=self._tree.ending.exit,
         )

@@ -67,18 +67,19 @@ class ZygoteParent:
         self._pidfd = os.pidfd_open(self._process.pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._died)
 
-    async def fork_shim(self, channel: socket.socket, limit: float) -> None:
+    async def fork_shim(self, channel: socket.socket, title: str, directory: Path, limit: float) -> None:
         """Have a shim forked that holds ``channel``; TimeoutError or OSError when the request was not handed over."""
+        message = os.fsencode(title) + b"\0" + os.fsencode(directory)
         for _ in range(2):
             self.start()
             try:
-                await self._hand_over(channel, limit)
+                await self._hand_over(message, channel, limit)
                 return
             except (BrokenPipeError, ConnectionResetError):
                 self._kill()
         raise BrokenPipeError
 
-    async def _hand_over(self, channel: socket.socket, limit: float) -> None:
+    async def _hand_over(self, message: bytes, channel: socket.socket, limit: float) -> None:
         requests = self._requests
         if requests is None:
             raise BrokenPipeError
@@ -87,7 +88,7 @@ class ZygoteParent:
         async with asyncio.timeout(limit):
             while True:
                 try:
-                    requests.sendmsg([b"fork"], rights)
+                    requests.sendmsg([message], rights)
                     return
                 except BlockingIOError:
                     writable = asyncio.Event()

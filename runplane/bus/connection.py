@@ -29,6 +29,7 @@ log = logging.getLogger("runplane.bus")
 
 _WRONG_LAST_SEQUENCE = 10071
 _ACK_TIMEOUT_SECONDS = 3.0
+_NO_MESSAGE = "404"
 _FATAL = frozenset({10054, 10060, 10063})
 """Refusals that no retry mends: message too large, wrong expectation of stream."""
 
@@ -264,18 +265,22 @@ class Bus:
         """All messages of a filter that are there now, in order."""
         return await read_once(self._nc, self._js, stream, subject_filter, start_seq)
 
-    async def last_message(self, stream: str, subject: str) -> Message | None:
-        """The last message stored on a subject."""
-        try:
-            raw = await self._js.get_last_msg(stream, subject, direct=True)
-        except NotFoundError:
+    async def last_message(self, stream: str, subject_filter: str) -> Message | None:
+        """The last message stored on any subject that matches; None where there is none."""
+        request = json.dumps({"last_by_subj": subject_filter}).encode()
+        reply = await self._nc.request(f"$JS.API.DIRECT.GET.{stream}", request, timeout=_ACK_TIMEOUT_SECONDS)
+        headers = dict(reply.headers or {})
+        status = headers.get("Status")
+        if status == _NO_MESSAGE:
             return None
+        if status is not None:
+            raise Unavailable(f"the broker could not look up {subject_filter}: {headers.get('Description', status)}")
         return Message(
-            subject=raw.subject or subject,
-            payload=raw.data or b"",
-            seq=int(raw.seq or 0),
+            subject=headers["Nats-Subject"],
+            payload=reply.data,
+            seq=int(headers["Nats-Sequence"]),
             time_ns=0,
-            headers=dict(raw.headers or {}),
+            headers=headers,
         )
 
     async def last_seq(self, stream: str = LOG_STREAM) -> int:

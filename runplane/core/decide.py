@@ -26,11 +26,10 @@ from runplane.contract.events import (
     RestartAccepted,
     RunCanceled,
     RunEvent,
-    RunFailed,
     RunTerminating,
     TerminationEscalated,
 )
-from runplane.contract.run import Failure, Run, Status
+from runplane.contract.run import Run, Status
 from runplane.core.state import RunState
 
 
@@ -131,17 +130,11 @@ def _decide_restart(state: RunState, run: Run, command: RestartRun) -> Decision:
     if run.status.ended:
         return (accepted,)
     if run.status is Status.PENDING:
-        return (accepted, RunCanceled(reason=command.reason or f"restarted as {command.new_run_id}"))
+        # The end comes first: between the two facts a host could still claim the run.
+        return (RunCanceled(reason=command.reason or f"restarted as {command.new_run_id}"), accepted)
     if run.status is Status.TERMINATING:
         return (accepted, *_escalation(state, command))
     return (accepted, _terminating(state, command, "restart"))
-
-
-def restart_refused(rejection: Rejection) -> RunFailed:
-    """What becomes of the new run of a restart that is refused: it stands as pending, and will never start."""
-    return RunFailed(
-        failure=Failure(kind="restart_refused", message=f"the restart was refused: {rejection.message}")
-    )
 
 
 def _escalation(state: RunState, command: KillRun | RestartRun) -> tuple[TerminationEscalated, ...]:

@@ -56,84 +56,93 @@ MAX_CONDITIONS = 20
 """Conditions kept; the oldest give way."""
 
 
-def tell(state: RunState, run: Run, record: Envelope) -> RunState:
-    """The state after the record, but for the status."""
+Changes = dict[str, Any]
+"""Fields and their new values."""
+_NOTHING: Changes = {}
+
+
+def tell(state: RunState, run: Run, record: Envelope) -> tuple[Changes, Changes]:
+    """What the record changes of the run, and of the state around it; the status apart."""
     data = record.data
-    return _told(state, run, record, data) if isinstance(data, RunEvent | RunCommand) else state
+    match data:
+        case RunTerminating():
+            return _NOTHING, {"termination": _termination(state, run, record, data)}
+        case TerminationEscalated() if state.termination is not None:
+            return _NOTHING, {"termination": state.termination.model_copy(update={"force": True})}
+        case RunUnreachable():
+            return _NOTHING, {"status_before": run.status}
+        case _ if isinstance(data, RunEvent | RunCommand):
+            return _of_the_run(run, record, data), _NOTHING
+        case _:
+            return _NOTHING, _NOTHING
 
 
-def _told(  # noqa: C901 - one flat case a record
-    state: RunState, run: Run, record: Envelope, data: RunEvent | RunCommand
-) -> RunState:
+def _of_the_run(  # noqa: C901 - one flat case a record
+    run: Run, record: Envelope, data: RunEvent | RunCommand
+) -> Changes:
     match data:
         case RunClaimed():
-            return _claimed(state, run, record, data)
+            return _claimed(run, record, data)
         case ProcessSpawned():
             attempts = _last_attempt(run, main=data.main, mechanism=data.mechanism, started_at=record.time)
-            return _update(state, run, attempts=attempts, started_at=run.started_at or record.time)
+            return {"attempts": attempts, "started_at": run.started_at or record.time}
         case ProgressReported():
-            return _update(state, run, progress=Progress(updated_at=record.time, **data.model_dump()))
+            return {"progress": Progress(updated_at=record.time, **data.model_dump())}
         case StepStarted():
-            return _update(state, run, step=Step(name=data.name, index=data.index, started_at=record.time))
+            return {"step": Step(name=data.name, index=data.index, started_at=record.time)}
         case StepCompleted() | StepFailed():
-            return _update(state, run, step=None) if run.step and run.step.name == data.name else state
-        case RunTerminating():
-            return _terminating(state, run, record, data)
-        case TerminationEscalated():
-            return _escalated(state)
+            return {"step": None} if run.step and run.step.name == data.name else _NOTHING
         case ProcessExited():
-            return _exited(state, run, record, data)
+            return _exited(run, record, data)
         case SurvivorsFound():
-            return _raise(state, run, _survivors_condition(record, data.survivors))
+            return _raised(run, _survivors_condition(record, data.survivors))
         case LeftoversFound():
-            return _raise(state, run, _leftovers_condition(record, data))
+            return _raised(run, _leftovers_condition(record, data))
         case TreeVerifiedGone():
-            return _gone(state, run, data)
+            return _gone(run, data)
         case ConditionRaised():
-            return _raise(state, run, data.condition)
+            return _raised(run, data.condition)
         case ConditionCleared():
-            return _update(state, run, conditions=tuple(c for c in run.conditions if c.type != data.type))
+            return {"conditions": tuple(c for c in run.conditions if c.type != data.type)}
         case RunKilled():
-            return _update(state, run, kill_receipt=data.receipt)
+            return {"kill_receipt": data.receipt}
         case RunFailed() | RunLost():
-            return _update(state, run, failure=data.failure)
+            return {"failure": data.failure}
         case RunTimedOut():
-            return _update(state, run, failure=data.failure, kill_receipt=data.receipt or run.kill_receipt)
+            return {"failure": data.failure, "kill_receipt": data.receipt or run.kill_receipt}
         case OutcomeOverridden():
-            return _overridden(state, run, record, data)
+            return _overridden(run, record, data)
         case RestartAccepted():
-            return _update(state, run, restarted_as=run.restarted_as or data.new_run_id)
-        case RunUnreachable():
-            return state.model_copy(update={"status_before": run.status})
+            return {"restarted_as": run.restarted_as or data.new_run_id}
         case RunCompleted() | RunCanceled() | RunPaused() | RunContinued() | RunReachable():
-            return state  # they move the status, which is all they say
+            return _NOTHING  # they move the status, which is all they say
+        case RunUnreachable() | RunTerminating() | TerminationEscalated():
+            return _NOTHING  # they are told of the state around the run
         case CommandRejected() | ReportSetAside():
-            return state  # for the audit log
+            return _NOTHING  # for the audit log
         case StartRun() | KillRun() | RestartRun() | ForceCompleteRun():
-            return state  # an order states no fact; a run's first order is folded before it is a run
+            return _NOTHING  # an order states no fact; a run's first order is folded before it is a run
         case PauseRun() | ContinueRun() | StepRun() | SetBreakpoints() | SetVariables():
-            return state
+            return _NOTHING
         case _:
             assert_never(data)
 
 
-def _claimed(state: RunState, run: Run, record: Envelope, data: RunClaimed) -> RunState:
+def _claimed(run: Run, record: Envelope, data: RunClaimed) -> Changes:
     attempt = Attempt(attempt=data.attempt, host=data.host, claimed_at=record.time)
-    return _update(
-        state,
-        run,
-        host=data.host,
-        attempt=data.attempt,
-        attempts=(*run.attempts, attempt),
-        exit=None,
-        step=None,
-    )
+    return {
+        "host": data.host,
+        "attempt": data.attempt,
+        "attempts": (*run.attempts, attempt),
+        "exit": None,
+        "step": None,
+    }
 
 
-def _terminating(state: RunState, run: Run, record: Envelope, data: RunTerminating) -> RunState:
+def _termination(state: RunState, run: Run, record: Envelope, data: RunTerminating) -> Termination:
     """A further order gives the end another purpose; its grace and its clock are those of the first."""
     under_way = state.termination if run.status is Status.TERMINATING else None
-    termination = Termination(
+    return Termination(
         command_id=record.command_id,
         purpose=data.purpose,
         force=data.method == "force" or (under_way is not None and under_way.force),
@@ -144,29 +153,22 @@ def _terminating(state: RunState, run: Run, record: Envelope, data: RunTerminati
         grace_seconds=under_way.grace_seconds if under_way else data.grace_seconds,
         outcome=data.outcome,
     )
-    return state.model_copy(update={"termination": termination})
 
 
-def _escalated(state: RunState) -> RunState:
-    if state.termination is None:
-        return state
-    return state.model_copy(update={"termination": state.termination.model_copy(update={"force": True})})
-
-
-def _exited(state: RunState, run: Run, record: Envelope, data: ProcessExited) -> RunState:
+def _exited(run: Run, record: Envelope, data: ProcessExited) -> Changes:
     if not run.attempts or run.attempts[-1].exit is not None:
-        return state
+        return _NOTHING
     ended_at = run.attempts[-1].ended_at or record.time
-    return _update(state, run, exit=data.exit, attempts=_last_attempt(run, exit=data.exit, ended_at=ended_at))
+    return {"exit": data.exit, "attempts": _last_attempt(run, exit=data.exit, ended_at=ended_at)}
 
 
-def _gone(state: RunState, run: Run, data: TreeVerifiedGone) -> RunState:
+def _gone(run: Run, data: TreeVerifiedGone) -> Changes:
     known = run.attempts[-1].verified_by if run.attempts else ()
     attempts = _last_attempt(run, verified_by=known or data.verified_by)
-    return _update(state, run, attempts=attempts, kill_receipt=run.kill_receipt or data.receipt)
+    return {"attempts": attempts, "kill_receipt": run.kill_receipt or data.receipt}
 
 
-def _overridden(state: RunState, run: Run, record: Envelope, data: OutcomeOverridden) -> RunState:
+def _overridden(run: Run, record: Envelope, data: OutcomeOverridden) -> Changes:
     override = Override(
         outcome=data.outcome,
         by=record.actor.principal,
@@ -177,15 +179,9 @@ def _overridden(state: RunState, run: Run, record: Envelope, data: OutcomeOverri
     )
     failure = None
     if data.outcome == "failed":
-        failure = Failure(
-            kind="forced", message=data.reason or f"declared failed by {record.actor.principal}"
-        )
-    receipt = data.receipt or run.kill_receipt
-    return _update(state, run, override=override, failure=failure, kill_receipt=receipt)
-
-
-def _update(state: RunState, run: Run, **changes: Any) -> RunState:
-    return state.model_copy(update={"run": run.model_copy(update=changes)})
+        message = data.reason or f"declared failed by {record.actor.principal}"
+        failure = Failure(kind="forced", message=message)
+    return {"override": override, "failure": failure, "kill_receipt": data.receipt or run.kill_receipt}
 
 
 def _last_attempt(run: Run, **changes: Any) -> tuple[Attempt, ...]:
@@ -194,9 +190,9 @@ def _last_attempt(run: Run, **changes: Any) -> tuple[Attempt, ...]:
     return (*run.attempts[:-1], run.attempts[-1].model_copy(update=changes))
 
 
-def _raise(state: RunState, run: Run, condition: Condition) -> RunState:
+def _raised(run: Run, condition: Condition) -> Changes:
     others = tuple(c for c in run.conditions if c.type != condition.type)
-    return _update(state, run, conditions=(*others, condition)[-MAX_CONDITIONS:])
+    return {"conditions": (*others, condition)[-MAX_CONDITIONS:]}
 
 
 def _survivors_condition(record: Envelope, survivors: tuple[Survivor, ...]) -> Condition:

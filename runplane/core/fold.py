@@ -28,19 +28,19 @@ def initial() -> RunState:
 
 def apply(state: RunState, record: Envelope, seq: int) -> RunState:
     """Fold one record, stored at log position ``seq``, into the state of the run whose story it stands in."""
-    seen = state if record.is_command else state.model_copy(update={"event_seq": seq})
-    if state.run is None:
-        return _asked(seen, record, seq)
-    why = objection(state, state.run, record)
+    event_seq = state.event_seq if record.is_command else seq
+    run = state.run
+    if run is None:
+        return _asked(state.model_copy(update={"event_seq": event_seq}), record, seq)
+    why = objection(state, run, record)
     if why is not None:
-        return _with_anomaly(seen, record, seq, why)
-    told = tell(seen, state.run, record)
-    if told.run is None:
-        return _with_anomaly(seen, record, seq, "it removes the run")
-    run = told.run.model_copy(update={"status": _next_status(state, state.run, record), "seq": seq})
-    if run.status.ended and not state.run.status.ended:
-        run = _ended(run, record)
-    return told.model_copy(update={"run": run})
+        return _with_anomaly(state.model_copy(update={"event_seq": event_seq}), record, seq, why)
+    of_run, of_state = tell(state, run, record)
+    status = _next_status(state, run, record)
+    told = run.model_copy(update=of_run | {"status": status, "seq": seq})
+    if status.ended and not run.status.ended:
+        told = _ended(told, record)
+    return state.model_copy(update=of_state | {"run": told, "event_seq": event_seq})
 
 
 def fold(records: Iterable[tuple[int, Envelope]], state: RunState | None = None) -> RunState:

@@ -9,16 +9,20 @@ from typing import Final
 
 from runplane.contract.commands import DrainHost, RestartRun, StartRun, UndrainHost
 from runplane.contract.envelope import COMMAND_TYPES, Envelope
-from runplane.contract.events import OutcomeOverridden, RunClaimed, RunKilled, RunReachable, RunUnreachable
+from runplane.contract.events import (
+    CommandRejected,
+    OutcomeOverridden,
+    RunClaimed,
+    RunKilled,
+    RunReachable,
+    RunUnreachable,
+)
 from runplane.contract.run import Run, Status
 from runplane.core.state import RunState
 from runplane.core.status import is_expected
 
 AFTER_THE_END: Final = frozenset({"CommandRejected", "RestartAccepted", "TreeVerifiedGone", "ProcessExited"})
 """Facts that may still be told of an ended run: a detached tree ends later, a restart comes later."""
-
-BEFORE_A_CLAIM: Final = frozenset({"RunClaimed", "CommandRejected", "RunFailed"})
-"""What a host may say of a run that nobody has claimed: the claim, or that it can never be (a refused restart)."""
 
 _RUN_COMMANDS: Final = frozenset(COMMAND_TYPES) - {DrainHost.__name__, UndrainHost.__name__}
 
@@ -60,18 +64,23 @@ def _of_foreign_host(run: Run, record: Envelope) -> str | None:
         return None
     if isinstance(data, RunClaimed):
         return f"host {record.host} claims it for {data.host}" if data.host != record.host else None
+    if isinstance(data, CommandRejected):
+        return None
     if run.attempt == 0:
-        return None if record.type in BEFORE_A_CLAIM else f"host {record.host} has not claimed the run"
-    if record.host != run.host and record.type != "CommandRejected":
-        return f"it comes from host {record.host}, the run is held by {run.host}"
-    return None
+        return f"host {record.host} has not claimed the run"
+    return (
+        f"it comes from host {record.host}, the run is held by {run.host}"
+        if record.host != run.host
+        else None
+    )
 
 
 def _too_late(run: Run, record: Envelope) -> str | None:
     data = record.data
     if isinstance(data, RunClaimed):
         if run.status is not Status.PENDING:
-            return f"host {data.host} claims it, but it is {run.status} on host {run.host}"
+            where = f" on host {run.host}" if run.attempt else ""
+            return f"host {data.host} claims it, but it is {run.status}{where}"
         if run.host is not None and run.attempt == 0 and data.host != run.host:
             return f"host {data.host} claims it, but it is meant for host {run.host}"
         if data.attempt != run.attempt + 1:

@@ -1,0 +1,140 @@
+"""A short-lived child of the shim that starts the main process, and ends. Then the main process is the shim's child.
+
+Rules: nothing of the workflow runs before ``process.json`` is on disk, created by this shim alone; if the shim dies
+meanwhile, nothing is started. What went wrong is answered over ``channel``. Standard library alone.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import time
+from typing import Any, NoReturn
+
+from agent.process.durable import create_file, reserve
+from agent.process.kernel import boot_id, fork_count, iso_now, read_stat
+from agent.process.spawn import HeldChild, fork_held
+
+SPEC_SECONDS = 10.0
+SPEC_BYTES = 32 << 20
+RECORD_BYTES = 1024
+RECEIVE_BYTES = 64 << 10
+
+_PR_SET_PDEATHSIG = 1
+
+
+def reserves(shim: int) -> list[str]:
+    """Room for the two records of the ending. The pid keeps it apart from that of a shim that was launched as well."""
+    return [f".{name}.{shim}.reserve" for name in ("exit", "gone")]
+
+
+def run(channel: socket.socket, directory: int, *, stdin: int, report: int, shim: int) -> NoReturn:
+    """Start it, and report to the shim: nothing, or a line ``{main, cgroup, launch_error}`` and one to pass on.
+
+    The answer about a success is left to the shim, since this process is in its tree as long as it lives.
+    """
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        spec = _receive_spec(channel)
+        if spec is not None and os.getppid() == shim:
+            _Start(spec, channel, directory, shim).run(stdin, report)
+    finally:
+        os._exit(0)
+
+
+def _receive_spec(channel: socket.socket) -> dict[str, Any] | None:
+    channel.settimeout(SPEC_SECONDS)
+    received = bytearray()
+    while not received.endswith(b"\n"):
+        chunk = channel.recv(RECEIVE_BYTES)
+        if not chunk or len(received) > SPEC_BYTES:
+            return None
+        received += chunk
+    spec: dict[str, Any] = json.loads(received)
+    return spec
+
+
+class _Start:
+    """One start. Whatever refuses it leaves nothing behind."""
+
+    def __init__(self, spec: dict[str, Any], channel: socket.socket, directory: int, shim: int) -> None:
+        self._spec = spec
+        self._channel = channel
+        self._directory = directory
+        self._shim = shim
+
+    def run(self, stdin: int, report: int) -> None:
+        """Fork, record, release."""
+        where = "directory"
+        try:
+            for name in reserves(self._shim):
+                reserve(self._directory, name, RECORD_BYTES)
+            stdout, stderr = self._open("stdout.log"), self._open("stderr.log")
+            where = "fork"
+            child = fork_held(self._spec, stdin, stdout, stderr)
+        except OSError as error:
+            self._refuse(error.errno, where)
+            return
+        record = self._process_record(child)
+        try:
+            created = create_file(self._directory, "process.json", json.dumps(record).encode())
+        except OSError as error:
+            child.drop()
+            self._refuse(error.errno, "process.json")
+            return
+        if not created:
+            child.drop()
+            self._refuse(None, "already_launched")
+            return
+        failure = child.release()
+        started = {"main": child.pid, "cgroup": record["cgroup"], "launch_error": failure}
+        # A program that could not be executed has an ending like any other: the shim records it, and says so then.
+        answer = json.dumps({"launched": record}) + "\n" if failure is None else ""
+        os.write(report, f"{json.dumps(started)}\n{answer}".encode())
+
+    def _open(self, name: str) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.open(name, flags, 0o600, dir_fd=self._directory)
+
+    def _process_record(self, child: HeldChild) -> dict[str, Any]:
+        cgroup = self._join_cgroup(child.pid)
+        main, shim = read_stat(child.pid), read_stat(self._shim)
+        return {
+            "run_id": self._spec["run_id"],
+            "attempt": self._spec["attempt"],
+            "boot_id": boot_id(),
+            "shim": {"pid": self._shim, "start_time": shim.start_time if shim else 0},
+            "main": {"pid": child.pid, "start_time": main.start_time if main else 0},
+            "session_id": child.pid,
+            "cgroup": cgroup,
+            "mechanism": "cgroup" if cgroup else "subreaper",
+            "spawned_at": iso_now(),
+            "spawned_monotonic": time.monotonic(),
+            "forks": fork_count(),
+        }
+
+    def _join_cgroup(self, pid: int) -> str | None:
+        cgroup: str | None = self._spec.get("cgroup")
+        if cgroup is None:
+            return None
+        try:
+            procs = os.open(f"{cgroup}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(procs, str(pid).encode())
+            finally:
+                os.close(procs)
+        except OSError:
+            return None
+        return cgroup
+
+    def _refuse(self, number: int | None, where: str) -> None:
+        for name in reserves(self._shim):
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=self._directory)
+        self._answer({"launch_error": {"errno": number, "where": where}})
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            self._channel.sendall(json.dumps(message).encode() + b"\n")

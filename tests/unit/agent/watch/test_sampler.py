@@ -1,0 +1,41 @@
+"""The sampler sees what a real process uses."""
+
+import os
+import subprocess
+import sys
+import time
+
+from agent.watch.sampler import TreeSampler
+
+
+def test_a_busy_process_uses_about_a_core_and_an_ended_one_nothing() -> None:
+    program = "b = bytearray(64 * 2**20)\nprint('up', flush=True)\nwhile True: pass"
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        process.stdout.readline()
+        sampler = TreeSampler()
+        first = sampler.sample([process.pid])
+        assert first is not None
+        assert first.cpu_percent == 0
+        deadline = time.monotonic() + 10
+        sample = None
+        while time.monotonic() < deadline and (sample is None or sample.cpu_percent < 5):
+            sample = sampler.sample([process.pid])
+        assert sample is not None
+        assert sample.cpu_percent >= 5
+        assert sample.rss_bytes > 64 * 2**20
+        assert (sample.processes, sample.threads) == (1, 1)
+        assert sample.open_files >= 3
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert TreeSampler().sample([process.pid]) is None
+
+
+def test_this_process_has_threads_and_files() -> None:
+    sample = TreeSampler().sample([os.getpid(), 2**22 - 1])
+    assert sample is not None
+    assert sample.processes == 2
+    assert sample.threads >= 1
