@@ -6,13 +6,12 @@ nothing runs and nothing will. Environment values go to the shim over its socket
 """
 
 import asyncio
+import contextlib
 import hashlib
-import json
 import os
 import signal
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakSet
@@ -21,6 +20,7 @@ from agent.process.census import environment_of
 from agent.process.cgroup import Cgroup, CgroupRoot
 from agent.process.errors import LaunchError, already_launched, explain_launch_error
 from agent.process.identity import current_boot, is_alive
+from agent.process.launch_request import LaunchRequest, check, public_spec, whole_spec
 from agent.process.run_directory import RunDirectory
 from agent.process.shim_link import Message, ShimLink
 from agent.process.tree import AttemptProcess
@@ -30,23 +30,9 @@ _CONNECT_TRIES = 25
 _CONNECT_SECONDS = 0.02
 _HELLO_SECONDS = 2.0
 _CLOSE_SECONDS = 2.0
-_SPEC_BYTES = 16 << 20
+_FORK_TRIES = 2
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LaunchRequest:
-    """What to start, fully resolved. ``env`` is the whole environment; the attempt's own three names are added.
-
-    ``params`` (no secrets) are left in ``spec.json`` for the workflow to read.
-    """
-
-    run_id: str
-    attempt: int
-    directory: Path
-    argv: tuple[str, ...]
-    cwd: str
-    env: Mapping[str, str]
-    params: Mapping[str, Any] = field(default_factory=dict)
+__all__ = ["LaunchRequest", "Launcher"]
 
 
 class Launcher:
@@ -103,22 +89,23 @@ class Launcher:
     async def launch(self, request: LaunchRequest) -> AttemptProcess:
         """Start the attempt; it runs when this returns. After a cancellation it may run, too: adopt its directory."""
         env = {**request.env, **environment_of(request.run_id, request.attempt, request.directory)}
-        _check(request, env)
+        check(request, env)
         files = RunDirectory(request.directory)
-        await self._prepare(files, request, env)
+        with _disk_errors(request.directory):
+            files.prepare()
         group = self._groups.create(f"{request.run_id}.{request.attempt}") if self._groups else None
         try:
-            answer, link = await self._have_shim_launch(files, request, _spec_line(request, env, group))
+            answer, link = await self._have_shim_launch(files, request, env, group)
         except LaunchError:
             _remove(group)
             raise
         if "launched" not in answer:
             link.close()
             _remove(group)
-            raise self._explain(answer, request, env)
+            raise _explain(answer, request, env)
         process = self._take(files, link)
         if process is None:
-            raise self._shim_failed(files, "it did not record what it started")
+            raise _shim_failed(files, "it did not record what it started")
         if group is not None and process.cgroup is None:
             _remove(group)
         return process
@@ -150,62 +137,53 @@ class Launcher:
         """Make sure that nothing will ever start in this directory. False: something has; adopt it."""
         return await asyncio.to_thread(RunDirectory(directory).abandon, reason)
 
-    async def _prepare(self, files: RunDirectory, request: LaunchRequest, env: Mapping[str, str]) -> None:
-        spec = {
-            "run_id": request.run_id,
-            "attempt": request.attempt,
-            "argv": request.argv,
-            "cwd": request.cwd,
-            "params": request.params,
-            "env_names": sorted(env),
-        }
-        try:
-            await asyncio.to_thread(files.prepare, spec)
-        except OSError as error:
-            raise LaunchError(
-                kind="no_resources",
-                field="directory",
-                value=str(request.directory),
-                message=f"the run directory {request.directory} cannot be prepared: {error.strerror}. "
-                "Check room and permissions there (`runplane doctor`).",
-            ) from error
-
     async def _have_shim_launch(
-        self, files: RunDirectory, request: LaunchRequest, spec_line: bytes
+        self, files: RunDirectory, request: LaunchRequest, env: Mapping[str, str], group: Cgroup | None
     ) -> tuple[Message, ShimLink]:
-        """The shim's answer. Without one within the limit the attempt is given up for good."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        link = None
+        """The shim's answer. Without one the attempt is given up for good."""
+        problem = "it ended twice without an answer"
         try:
-            link = await ShimLink.over(ours)
-            with theirs:
-                await self._zygote.fork_shim(
-                    theirs, f"rp-shim {request.run_id}.{request.attempt}", files.path, self._limit
-                )
-            link.send_raw(spec_line)
-            async with asyncio.timeout(self._limit):
-                answer = await link.launched
-            if answer is not None:
-                return answer, link
-            problem = "it ended without an answer"
+            for _ in range(_FORK_TRIES):
+                link = await self._ask_for_shim(files, request, env, group)
+                answer = link.launched.result()
+                if answer is not None:
+                    return answer, link
+                # Whoever held the other end is gone and has started nothing: the zygote died, and there is another.
+                if files.process.exists():
+                    break
         except TimeoutError:
             self._zygote.replace()
             problem = f"it did not answer within {self._limit:g} s"
         except OSError as error:
             problem = f"it could not be forked: {error}"
-        except asyncio.CancelledError:
-            if link is not None:
-                link.close()
-            raise
-        if link is not None:
-            link.close()
         await self._give_up(files, problem)
-        raise self._shim_failed(files, problem)
+        raise _shim_failed(files, problem)
+
+    async def _ask_for_shim(
+        self, files: RunDirectory, request: LaunchRequest, env: Mapping[str, str], group: Cgroup | None
+    ) -> ShimLink:
+        """A link to a shim that has answered, or has ended without."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        link = await ShimLink.over(ours)
+        try:
+            with theirs:
+                title = f"rp-shim {request.run_id}.{request.attempt}"
+                await self._zygote.fork_shim(theirs, title, files.path, self._limit)
+            with _disk_errors(request.directory):  # while the shim is being forked
+                await asyncio.to_thread(files.write_spec, public_spec(request, env))
+            link.send_raw(whole_spec(request, env, group))
+            async with asyncio.timeout(self._limit):
+                await asyncio.shield(link.launched)
+        except BaseException:
+            link.close()
+            raise
+        return link
 
     async def _give_up(self, files: RunDirectory, problem: str) -> None:
         """Nothing may run after a failed launch: forbid it, or end what has started in the meantime."""
-        if await asyncio.to_thread(files.abandon, problem):
-            return
+        with contextlib.suppress(OSError):  # a disk that takes no tombstone takes no process.json either
+            if await asyncio.to_thread(files.abandon, problem):
+                return
         process = await self.adopt(files.path)
         if process is not None:
             await process.terminate(signal=signal.SIGKILL, grace_seconds=0, force=True)
@@ -219,72 +197,39 @@ class Launcher:
         self._given.add(process)
         return process
 
-    def _explain(self, answer: Message, request: LaunchRequest, env: dict[str, str]) -> LaunchError:
-        report: Any = answer.get("launch_error") or answer.get("exit", {}).get("launch_error") or {}
-        if report.get("where") == "already_launched":
-            return already_launched(str(request.directory))
-        return explain_launch_error(report, request.argv, request.cwd, env)
 
-    def _shim_failed(self, files: RunDirectory, problem: str) -> LaunchError:
-        return LaunchError(
-            kind="shim_failed",
-            field="shim",
-            value=str(files.path),
-            message=f"the keeper of the attempt in {files.path} failed: {problem}. Nothing runs. "
-            "See shim.log there and `runplane doctor`, then start the run again.",
-        )
+def _explain(answer: Message, request: LaunchRequest, env: dict[str, str]) -> LaunchError:
+    report: Any = answer.get("launch_error") or answer.get("exit", {}).get("launch_error") or {}
+    if report.get("where") == "already_launched":
+        return already_launched(str(request.directory))
+    return explain_launch_error(report, request.argv, request.cwd, env)
 
 
-def _spec_line(request: LaunchRequest, env: Mapping[str, str], group: Cgroup | None) -> bytes:
-    spec = {
-        "run_id": request.run_id,
-        "attempt": request.attempt,
-        "argv": request.argv,
-        "cwd": request.cwd,
-        "env": env,
-        "cgroup": str(group.path) if group else None,
-    }
-    return json.dumps(spec).encode() + b"\n"
+def _shim_failed(files: RunDirectory, problem: str) -> LaunchError:
+    return LaunchError(
+        kind="shim_failed",
+        field="shim",
+        value=str(files.path),
+        message=f"the keeper of the attempt in {files.path} failed: {problem}. Nothing runs. "
+        "See shim.log there and `runplane doctor`, then start the run again.",
+    )
+
+
+@contextlib.contextmanager
+def _disk_errors(directory: Path) -> Iterator[None]:
+    """What the disk refuses, said as a failed launch."""
+    try:
+        yield
+    except OSError as error:
+        raise LaunchError(
+            kind="no_resources",
+            field="directory",
+            value=str(directory),
+            message=f"the run directory {directory} cannot be prepared: {error.strerror}. "
+            "Check room and permissions there (`runplane doctor`).",
+        ) from error
 
 
 def _remove(group: Cgroup | None) -> None:
     if group is not None:
         group.remove()
-
-
-def _check(request: LaunchRequest, env: Mapping[str, str]) -> None:
-    """Refuse what no kernel would take, before anything is touched."""
-    texts = {f"argv[{index}]": argument for index, argument in enumerate(request.argv)}
-    texts |= {"cwd": request.cwd, "directory": str(request.directory)}
-    texts |= {f"env.{name}": value for name, value in env.items()}
-    texts |= {f"env name {name!r}": name for name in env}
-    if not request.argv or not request.argv[0]:
-        raise _bad("argv[0]", "", "the command is empty; give `command` a program")
-    for name, value in texts.items():
-        if "\0" in value:
-            raise _bad(
-                name, value.replace("\0", "\\0"), "it has a NUL character, which no program can be given"
-            )
-        try:
-            os.fsencode(value)
-        except UnicodeEncodeError:
-            raise _bad(name, value, "it is not valid text; remove the lone surrogates") from None
-    for name in env:
-        if not name or "=" in name:
-            raise _bad("env", name, "a name in the environment may be neither empty nor contain '='")
-    if sum(map(len, texts.values())) > _SPEC_BYTES:
-        raise LaunchError(
-            kind="argument_too_long",
-            field="argv",
-            value=request.argv[0],
-            message="arguments and environment have more than 16 MiB; pass long values by a file.",
-        )
-
-
-def _bad(field: str, value: str, problem: str) -> LaunchError:
-    # Values of the environment may be secrets: they are named, never shown.
-    shown = "(not shown)" if field.startswith("env.") else value
-    error = LaunchError(kind="bad_argument", field=field, value=shown, message="")
-    error.message = f"{field} cannot be used ({error.value!r}): {problem}."
-    error.args = (error.message,)
-    return error

@@ -53,14 +53,17 @@ class RunDirectory:
         self.stderr = path / "stderr.log"
         self.socket = path / "shim.sock"
 
-    def prepare(self, spec: Mapping[str, Any]) -> None:
-        """Create the directory, its empty files and ``spec.json``; ``LaunchError`` when it was launched before."""
+    def prepare(self) -> None:
+        """Create the directory and its empty files; ``LaunchError`` when it was launched (or abandoned) before."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.chmod(0o700)
         if self.process.exists():
             raise already_launched(str(self.path))
         for file in (self.stdout, self.stderr, self.reports):
             file.touch(mode=0o600)
+
+    def write_spec(self, spec: Mapping[str, Any]) -> None:
+        """Replace ``spec.json``: what is to run."""
         self._replace(self.spec, spec)
 
     def write_control(self, control: Mapping[str, Any]) -> None:

@@ -27,14 +27,13 @@ from typing import Any, NoReturn
 from agent.process import starter
 from agent.process.durable import use_reserve
 from agent.process.kernel import iso_now, signal_name
+from agent.process.shim_connection import Connection
 from agent.process.starter import reserves
 
 SOCKET_NAME = "shim.sock"
 REAPED_KEPT = 4096
 REAPED_WITH_GONE = 512
 CONNECTIONS = 8
-RECEIVE_BYTES = 64 << 10
-SEND_BYTES = 1 << 20
 RECORD_RETRIES = 3600
 FLUSH_SECONDS = 2.0
 
@@ -121,8 +120,6 @@ def _have_started(channel: socket.socket, directory: int) -> "Keeper | None":
 
 def _listen(directory: int) -> socket.socket:
     """A socket inside the run directory, reached through its descriptor: a socket's path may have 107 bytes only."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(SOCKET_NAME, dir_fd=directory)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         listener.bind(f"/proc/self/fd/{directory}/{SOCKET_NAME}")
@@ -140,51 +137,6 @@ def _leave_trace(directory: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         trace = os.open("shim.log", flags, 0o600, dir_fd=directory)
         os.write(trace, f"{iso_now()} {traceback.format_exc()}".encode())
-
-
-class Connection:
-    """One agent at the other end. What cannot be sent is kept up to a bound; past it the connection is dropped."""
-
-    def __init__(self, peer: socket.socket) -> None:
-        """Take the socket over; it must not block."""
-        peer.setblocking(False)
-        self.peer = peer
-        self.received = bytearray()
-        self.unsent = bytearray()
-
-    def send(self, message: dict[str, Any]) -> bool:
-        """Send or keep; False when the connection is of no more use."""
-        self.unsent += json.dumps(message, separators=(",", ":")).encode() + b"\n"
-        return self.flush() and len(self.unsent) <= SEND_BYTES
-
-    def flush(self) -> bool:
-        """Send what is kept, as far as it goes without waiting."""
-        try:
-            while self.unsent:
-                del self.unsent[: self.peer.send(self.unsent)]
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return True
-
-    def receive(self) -> list[Any] | None:
-        """The whole requests that came; ``None`` when the other end is gone or talks nonsense."""
-        try:
-            chunk = self.peer.recv(RECEIVE_BYTES)
-        except BlockingIOError:
-            return []
-        except OSError:
-            return None
-        self.received += chunk
-        *lines, rest = self.received.split(b"\n")
-        self.received = rest
-        if not chunk or len(rest) > RECEIVE_BYTES:
-            return None
-        try:
-            return [json.loads(line) for line in lines]
-        except (ValueError, RecursionError):
-            return None
 
 
 class Keeper:

@@ -78,6 +78,10 @@ class _Start:
             self._refuse(error.errno, where)
             return
         record = self._process_record(child)
+        if self._is_given_up():
+            child.drop()
+            self._refuse(None, "abandoned")
+            return
         try:
             created = create_file(self._directory, "process.json", json.dumps(record).encode())
         except OSError as error:
@@ -93,6 +97,16 @@ class _Start:
         # A program that could not be executed has an ending like any other: the shim records it, and says so then.
         answer = json.dumps({"launched": record}) + "\n" if failure is None else ""
         os.write(report, f"{json.dumps(started)}\n{answer}".encode())
+
+    def _is_given_up(self) -> bool:
+        """Whether the agent waits no more: then it starts the attempt anew, or has failed it."""
+        self._channel.setblocking(False)
+        try:
+            return not self._channel.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _open(self, name: str) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -1,42 +1,30 @@
-"""The end of a process tree: ask, kill, verify, and write down what was seen.
+"""The end of a process tree: ask, kill, verify.
 
-Rules: before any signal the members are written down, so the receipt can name them. The tree is killed as a whole:
-by its cgroup where there is one, else frozen first and swept until nothing is left, so that no member sees another
-die and starts it again. Only the kernel's word counts as gone. Nothing is waited for by time alone.
+Rules: the tree is killed as a whole: by its cgroup where there is one, else frozen first and swept until nothing is
+left, so that no member sees another die and starts it again. Only the kernel's word counts as gone. Nothing is waited
+for by time alone.
 """
 
 import asyncio
 import contextlib
-import resource
 import signal
 import time
 from collections.abc import Iterable
 from typing import Protocol
 
-from agent.process import procfs
 from agent.process.census import Census
 from agent.process.cgroup import Cgroup
 from agent.process.ending import Ending
-from agent.process.identity import ProcessIdentity, send_signal, wait_status_of
-from agent.process.kernel import iso_now, read_stat, signal_name
+from agent.process.evidence import Evidence
+from agent.process.identity import ProcessIdentity, send_signal
+from agent.process.kernel import read_stat
 from agent.process.pidfds import Pidfds, wait_ended
-from agent.process.records import (
-    Method,
-    ProcessEnd,
-    ProcessFacts,
-    SignalSent,
-    Survivor,
-    TreeEnded,
-    VerifiedBy,
-    exit_from_wait_status,
-)
+from agent.process.records import Method, ProcessFacts, Survivor, TreeEnded, VerifiedBy
 
 _FREEZE_PASSES = 16
 _RECORD_SECONDS = 2.0
 _CONFIRM_SECONDS = 0.5
-_MEASURED_PROCESSES = 50
-_MEASURED_FILES = 2048
-_MEASURE_SECONDS = 0.001
+_CONFIRM_TRIES = 2
 
 
 class Tree(Protocol):
@@ -74,25 +62,16 @@ class Termination:
         self._method: Method = "force" if force else "graceful"
         self._cut_short = tuple(cut_short)
         self._limit = limit_seconds
-        self._pidfds = Pidfds()
-        self._most_open = max(64, min(4096, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
-        self._seen: dict[ProcessIdentity, ProcessFacts] = {}
-        self._outcomes: dict[ProcessIdentity, str] = {}
-        self._refused: set[int] = set()
-        self._signals: list[SignalSent] = []
-        self._survivors: list[Survivor] = []
+        self._evidence = Evidence(tree.census, tree.ending, tree.main)
         self._verified_by: list[VerifiedBy] = []
-        self._withheld = False
-        self._measured: tuple[int, tuple[int, ...]] = (0, ())
-        self._started_at = iso_now()
-        self._started = time.monotonic()
+        self._record_withheld = False
 
     async def run(self) -> TreeEnded:
         """Ask, kill, verify; the receipt says how it went."""
         if self._tree.rebooted:
             return self._receipt(verified=True)
-        with self._pidfds:
-            self._measure(self._look())
+        with self._evidence.pidfds:
+            self._evidence.measure(self._look())
             if self._method == "graceful":
                 await self._ask_main_to_end()
             verified = await self._kill_and_verify()
@@ -100,32 +79,21 @@ class Termination:
             return self._receipt(verified=verified)
 
     def _look(self) -> list[ProcessFacts]:
-        """Write down who is there, and hold a pidfd of each so that it cannot be taken for another."""
-        members = [] if self._tree.gone.is_set() else self._tree.census.members()
-        for facts in members:
-            identity = self._tree.census.identity(facts)
-            self._seen[identity] = facts
-            if len(self._pidfds) < self._most_open:
-                self._pidfds.add(identity)
-        return members
+        return [] if self._tree.gone.is_set() else self._evidence.look()
 
-    def _measure(self, members: list[ProcessFacts]) -> None:
-        if len(members) <= _MEASURED_PROCESSES:
-            pids = [facts.pid for facts in members]
-            self._measured = procfs.open_files_and_ports(
-                pids, files=_MEASURED_FILES, seconds=_MEASURE_SECONDS
-            )
+    def _receipt(self, *, verified: bool) -> TreeEnded:
+        return self._evidence.receipt(self._method, tuple(self._verified_by), verified=verified)
 
     async def _ask_main_to_end(self) -> None:
-        facts = self._seen.get(self._tree.main)
-        pidfd = self._pidfds.get(self._tree.main)
+        main = self._tree.main
+        facts, pidfd = self._evidence.seen.get(main), self._evidence.pidfds.get(main)
         if facts is None or pidfd is None:
             return
         await self._tree.close_stdin()
         if self._tree.control_group is not None and self._tree.control_group.is_frozen():
             self._tree.control_group.thaw()
-        if self._send(self._tree.main, self._signal) and facts.state == "T":
-            self._send(self._tree.main, signal.SIGCONT)  # a stopped process takes no other signal
+        if self._evidence.send(main, self._signal) and facts.state == "T":
+            self._evidence.send(main, signal.SIGCONT)  # a stopped process takes no other signal
         await self._wait_grace(pidfd)
 
     async def _wait_grace(self, pidfd: int) -> None:
@@ -147,72 +115,36 @@ class Termination:
                 return True
             if members:
                 self._strike(members)
-                await self._pidfds.wait_all(max(0.0, until - time.monotonic()))
-                self._harvest()
+                await self._evidence.pidfds.wait_all(max(0.0, until - time.monotonic()))
+                self._evidence.make_room()
             if time.monotonic() > until:
                 return self._name_survivors()
 
     def _strike(self, members: list[ProcessFacts]) -> None:
         """SIGKILL to everyone, at once."""
-        group = self._tree.control_group
-        held = self._tree.census.in_cgroup if group is not None else set()
+        group, held = self._tree.control_group, self._tree.census.in_cgroup
         if group is not None and held and group.kill():
-            at = iso_now()
-            self._signals += [
-                SignalSent(signal="SIGKILL", pid=m.pid, at=at) for m in members if m.pid in held
-            ]
+            for facts in members:
+                if facts.pid in held:
+                    self._evidence.note_signal(signal.SIGKILL, facts.pid)
             members = [facts for facts in members if facts.pid not in held]
-        elif group is None:
-            members = self._freeze(members)
-        for facts in members:
-            self._send(self._tree.census.identity(facts), signal.SIGKILL)
+        for facts in self._freeze(members):
+            self._evidence.send(self._tree.census.identity(facts), signal.SIGKILL)
 
     def _freeze(self, members: list[ProcessFacts]) -> list[ProcessFacts]:
-        """Stop everyone, and those born meanwhile, so that the killing is seen by nobody who could respawn."""
-        stopped: set[ProcessIdentity] = set()
+        """Stop them, and those born meanwhile, so that the killing is seen by nobody who could respawn."""
+        stopped: dict[ProcessIdentity, ProcessFacts] = {}
         for _ in range(_FREEZE_PASSES):
-            running = [facts for facts in members if self._tree.census.identity(facts) not in stopped]
+            running = {
+                who: facts for facts in members if (who := self._tree.census.identity(facts)) not in stopped
+            }
             if not running:
                 break
-            for facts in running:
-                identity = self._tree.census.identity(facts)
-                self._send(identity, signal.SIGSTOP)
-                stopped.add(identity)
+            for identity in running:
+                self._evidence.send(identity, signal.SIGSTOP)
+            stopped |= running
             members = self._look()
-        return members
-
-    def _send(self, identity: ProcessIdentity, number: int) -> bool:
-        pidfd = self._pidfds.get(identity)
-        if pidfd is None:
-            return False
-        try:
-            sent = send_signal(pidfd, number)
-        except PermissionError:
-            self._refused.add(identity.pid)
-            return False
-        if sent:
-            self._signals.append(SignalSent(signal=signal_name(number), pid=identity.pid, at=iso_now()))
-        return sent
-
-    def _harvest(self) -> None:
-        """Make room for more pidfds when there were too many processes for one look."""
-        if len(self._pidfds) >= self._most_open:
-            self._outcomes |= self._known_outcomes()
-            self._pidfds.close()
-
-    def _name_survivors(self) -> bool:
-        """Who is still there, and why. True when it is nobody after all."""
-        for facts in self._look():
-            why = procfs.why_alive(facts.pid)
-            if facts.pid in self._refused:
-                why = f"the agent may not signal it (it runs as another user); {why}"
-            survivor = Survivor(pid=facts.pid, start_time=facts.start_time, cmdline=facts.cmdline, why=why)
-            self._survivors.append(survivor)
-        group = self._tree.control_group
-        if not self._survivors and group and group.is_populated():
-            why = f"{group.path} still holds a process that /proc does not show here (another pid namespace)"
-            self._survivors.append(Survivor(pid=0, start_time=0, cmdline="", why=why))
-        return not self._survivors
+        return list(stopped.values())
 
     async def _verify(self) -> bool:
         """Nobody is seen: let the kernel confirm it by every means there is."""
@@ -222,17 +154,20 @@ class Termination:
             if not await group.wait_empty(_CONFIRM_SECONDS):
                 return False
             self._verified_by.append("cgroup")
-        for _ in range(2):
+        for _ in range(_CONFIRM_TRIES):
+            if self._counted_out() or not census.shim_alive():
+                break
+            if self._look():
+                return False
             self._wake_shim()
-            if census.shim_alive() and not self._counted_out():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._tree.gone.wait(), _CONFIRM_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._tree.gone.wait(), _CONFIRM_SECONDS)
         if self._counted_out():
             self._verified_by.append("subreaper")
         elif self._look():
             return False
         elif census.shim_alive():
-            self._withheld = True  # only a zombie is left, which a debugger keeps from the shim
+            self._record_withheld = True  # only a zombie is left, which a debugger keeps from the shim
             self._verified_by.append("subreaper")
         else:
             self._verified_by += ["session", "environment"]
@@ -251,52 +186,18 @@ class Termination:
                 if pidfd is not None:
                     send_signal(pidfd, signal.SIGCONT)
 
+    def _name_survivors(self) -> bool:
+        """Who is still there, and why. True when it is nobody after all."""
+        for facts in self._look():
+            self._evidence.name_survivor(facts)
+        group, survivors = self._tree.control_group, self._evidence.survivors
+        if not survivors and group is not None and group.is_populated():
+            why = f"{group.path} still holds a process that /proc does not show here (another pid namespace)"
+            survivors.append(Survivor(pid=0, start_time=0, cmdline="", why=why))
+        return not survivors
+
     async def _await_record(self) -> None:
         """The main process's true ending is known, or nobody can tell it."""
-        if not self._survivors and not self._withheld:
+        if not self._evidence.survivors and not self._record_withheld:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._tree.ending.ended.wait(), _RECORD_SECONDS)
-
-    def _known_outcomes(self) -> dict[ProcessIdentity, str]:
-        outcomes: dict[ProcessIdentity, str] = {}
-        for identity in self._seen:
-            pidfd = self._pidfds.get(identity)
-            status = None if pidfd is None else wait_status_of(pidfd)
-            if status is not None:
-                code, name = exit_from_wait_status(status)
-                outcomes[identity] = name or f"exit {code}"
-            elif identity.pid in self._tree.ending.reaped:
-                outcomes[identity] = self._tree.ending.reaped[identity.pid]
-        if self._tree.ending.exit is not None and self._tree.main in self._seen:
-            outcomes[self._tree.main] = str(self._tree.ending.exit)
-        return outcomes
-
-    def _receipt(self, *, verified: bool) -> TreeEnded:
-        outcomes = self._outcomes | self._known_outcomes()
-        alive = {(survivor.pid, survivor.start_time) for survivor in self._survivors}
-        ended = [facts for facts in self._seen.values() if (facts.pid, facts.start_time) not in alive]
-        files, ports = self._measured
-        return TreeEnded(
-            method=self._method,
-            signals=tuple(self._signals),
-            processes=tuple(
-                ProcessEnd(
-                    pid=facts.pid,
-                    start_time=facts.start_time,
-                    cmdline=facts.cmdline,
-                    exit=outcomes.get(self._tree.census.identity(facts), "gone"),
-                    rss_bytes=facts.rss_bytes,
-                )
-                for facts in ended
-            ),
-            survivors=tuple(self._survivors),
-            verified=verified,
-            verified_by=tuple(self._verified_by) if verified else (),
-            freed_rss_bytes=sum(facts.rss_bytes for facts in ended),
-            freed_open_files=files,
-            listening_ports=ports,
-            started_at=self._started_at,
-            ended_at=iso_now(),
-            duration_ms=round((time.monotonic() - self._started) * 1000, 3),
-            exit=self._tree.ending.exit,
-        )

@@ -1,0 +1,182 @@
+"""The documents that the API answers with, beside the run itself."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from control_plane.read_model import HostView, WorkflowView
+from runplane.contract.ids import HostId, PoolName, RecordId, RunId, WorkflowName
+from runplane.contract.run import Actor, Resources, Run
+from runplane.contract.value import Moment
+from runplane.contract.workflow import WorkflowDefinition
+
+
+class Document(BaseModel):
+    """The base of what is answered."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class RunList(Document):
+    """One page of runs; ``next_cursor`` is null on the last one, ``total`` counts all that match."""
+
+    items: tuple[Run, ...]
+    next_cursor: str | None
+    total: int
+
+
+class Mutation(Document):
+    """What became of an order: its id in the log, and the run as it is now."""
+
+    command_id: RecordId
+    run: Run
+
+
+class Restart(Document):
+    """The restarted run and the one that follows it."""
+
+    command_id: RecordId
+    run_id: RunId
+    new_run_id: RunId
+    run: Run
+    new_run: Run
+
+
+class Record(Document):
+    """One record of the log. ``data`` is what its ``type`` says."""
+
+    seq: int
+    id: RecordId
+    type: str
+    source: str
+    subject: str
+    time: Moment
+    schema_version: int
+    actor: Actor
+    correlation_id: RecordId
+    causation_id: RecordId | None
+    command_id: RecordId | None
+    attempt: int | None
+    data: dict[str, JsonValue]
+
+
+class RecordList(Document):
+    """Records in log order; ``next_since_seq`` is where to go on, null where there is nothing more now."""
+
+    items: tuple[Record, ...]
+    next_since_seq: int | None
+
+
+class StepView(Document):
+    """One step of a run, as it was reported."""
+
+    name: str
+    index: int
+    attempt: int | None
+    state: Literal["started", "completed", "failed"]
+    inputs: JsonValue = None
+    result: JsonValue = None
+    error: str | None = None
+    expected_seconds: float | None = None
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
+    duration_seconds: float | None = None
+
+
+class StepList(Document):
+    """The steps of a run, in the order in which they were started."""
+
+    items: tuple[StepView, ...]
+
+
+class SampleList(Document):
+    """Samples of a run's tree, oldest first."""
+
+    items: tuple[Resources, ...]
+
+
+class OutputItem(Document):
+    """A piece of output. ``offset`` counts bytes from the beginning of the stream of this attempt."""
+
+    stream: Literal["stdout", "stderr"]
+    attempt: int
+    offset: int
+    time: Moment
+    text: str
+
+
+class OutputPage(Document):
+    """Output in the order in which it came; ``next_offset`` by ``attempt/stream`` is where each stream goes on."""
+
+    items: tuple[OutputItem, ...]
+    next_offset: dict[str, int]
+    next_cursor: str | None = Field(description="Where to go on; null where all that is stored was given")
+
+
+class HostList(Document):
+    """All hosts, by id."""
+
+    items: tuple[HostView, ...]
+
+
+class WorkflowList(Document):
+    """Workflows by name, or the versions of one, oldest first."""
+
+    items: tuple[WorkflowView, ...]
+
+
+class WorkflowRequest(WorkflowDefinition):
+    """A workflow to register: its name is the one in the path; without ``workspace`` each run has a fresh directory."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "description": "Simplify a Linear epic",
+                    "command": ["python3", "/srv/lina/lina.py", "--epic", "{epic}"],
+                    "params": {
+                        "type": "object",
+                        "required": ["epic"],
+                        "properties": {"epic": {"type": "string"}},
+                    },
+                    "timeout": "30m",
+                }
+            ]
+        }
+    )
+
+    name: WorkflowName | None = None  # type: ignore[assignment]
+    workspace: str = Field(
+        default="temporary", min_length=1, max_length=4096, pattern=r"^(/[^\x00]*|temporary|kept)$"
+    )
+
+    def definition(self, name: str) -> WorkflowDefinition:
+        """The definition under the path's name."""
+        document: dict[str, Any] = self.model_dump(by_alias=True)
+        return WorkflowDefinition.model_validate({**document, "name": name})
+
+
+class Check(Document):
+    """One thing that was looked at, and its figures."""
+
+    name: str
+    status: Literal["ok", "degraded", "failed"]
+    detail: str
+    figures: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Health(Document):
+    """How the control plane is; ``status`` is that of its worst check."""
+
+    status: Literal["ok", "degraded", "failed"]
+    version: str
+    checks: tuple[Check, ...]
+
+
+class Liveness(Document):
+    """Yes or no, and nothing more."""
+
+    status: Literal["ok", "ready", "not_ready"]
+
+
+__all__ = ["HostId", "HostView", "PoolName", "WorkflowView"]

@@ -1,0 +1,61 @@
+"""The command side: it checks what is asked, wraps it, and publishes it. A 2xx means that the broker has stored it.
+
+``requests`` are the bodies, ``runs`` and ``registry`` what is done with them, ``bulk`` the killing of many;
+``parameters`` and ``arguments`` check, ``desk`` publishes, ``repetition`` makes a repeated request harmless.
+"""
+
+from control_plane.command_side.bulk import BulkKill, BulkResult, kill_runs
+from control_plane.command_side.desk import Desk
+from control_plane.command_side.registry import Applied, WorkflowRegistry
+from control_plane.command_side.requests import (
+    BreakpointRequest,
+    ForceCompleteRequest,
+    KillRequest,
+    KillRunsRequest,
+    RestartRequest,
+    Selector,
+    StartRequest,
+)
+from control_plane.command_side.runs import Accepted, RunCommands
+from control_plane.read_model import ReadModel
+from runplane.bus import Bus
+from runplane.contract.run import Actor
+from runplane.contract.workflow import WorkflowDefinition
+
+
+class CommandSide:
+    """Everything that can be asked for. Raises the errors of :mod:`runplane.contract.errors`."""
+
+    def __init__(self, bus: Bus, read_model: ReadModel) -> None:
+        """Publish on ``bus``; decide in advance from ``read_model``."""
+        desk = Desk(bus, read_model)
+        self._runs = RunCommands(desk)
+        self._registry = WorkflowRegistry(desk)
+        self._read_model = read_model
+        self.start_run = self._runs.start_run
+        self.kill_run = self._runs.kill_run
+        self.restart_run = self._runs.restart_run
+        self.force_complete_run = self._runs.force_complete_run
+        self.apply_workflow = self._registry.apply_workflow
+        self.delete_workflow = self._registry.delete_workflow
+
+    async def kill_runs(self, request: KillRunsRequest, actor: Actor, key: str | None = None) -> BulkKill:
+        """Kill every open run that the selector matches, or say which it would be."""
+        return await kill_runs(self._runs, self._read_model, request, actor, key)
+
+
+__all__ = [
+    "Accepted",
+    "Applied",
+    "BreakpointRequest",
+    "BulkKill",
+    "BulkResult",
+    "CommandSide",
+    "ForceCompleteRequest",
+    "KillRequest",
+    "KillRunsRequest",
+    "RestartRequest",
+    "Selector",
+    "StartRequest",
+    "WorkflowDefinition",
+]

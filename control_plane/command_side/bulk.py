@@ -1,0 +1,105 @@
+"""Killing many at once: open runs by selector, each by a command of its own, each with its own result."""
+
+import asyncio
+from typing import Literal
+
+from control_plane.command_side.requests import KillRequest, KillRunsRequest
+from control_plane.command_side.runs import RunCommands
+from control_plane.read_model import ReadModel, RunFilter
+from runplane.contract.errors import RunplaneError
+from runplane.contract.ids import RecordId, RunId
+from runplane.contract.run import OPEN, Actor, Run, Status
+from runplane.contract.value import Value
+
+AT_ONCE = 32
+MAX_RUNS = 10_000
+_PAGE = 500
+
+Result = Literal["accepted", "already_ended", "refused", "would_kill"]
+
+
+class BulkResult(Value):
+    """What became of one run; ``code`` and ``message`` say why where it was refused."""
+
+    run_id: RunId
+    status: Status
+    result: Result
+    command_id: RecordId | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+class BulkKill(Value):
+    """What became of all. ``truncated`` where more matched than one request kills: ask again."""
+
+    dry_run: bool
+    matched: int
+    truncated: bool
+    results: tuple[BulkResult, ...]
+
+
+async def kill_runs(
+    commands: RunCommands, read_model: ReadModel, request: KillRunsRequest, actor: Actor, key: str | None
+) -> BulkKill:
+    """Kill every open run that the selector matches; ``dry_run`` publishes nothing."""
+    matched, truncated = _matching(read_model, request)
+    if request.dry_run:
+        results = [BulkResult(run_id=run.run_id, status=run.status, result="would_kill") for run in matched]
+        return BulkKill(dry_run=True, matched=len(matched), truncated=truncated, results=tuple(results))
+    order = KillRequest(reason=request.reason, force=request.force, grace_seconds=request.grace_seconds)
+    free = asyncio.Semaphore(AT_ONCE)
+
+    async def kill(run: Run) -> BulkResult:
+        async with free:
+            return await _kill_one(
+                commands, run, order, actor, f"{key}/{run.run_id}" if key is not None else None
+            )
+
+    results = await asyncio.gather(*(kill(run) for run in matched))
+    return BulkKill(dry_run=False, matched=len(matched), truncated=truncated, results=tuple(results))
+
+
+async def _kill_one(
+    commands: RunCommands, run: Run, order: KillRequest, actor: Actor, key: str | None
+) -> BulkResult:
+    try:
+        accepted = await commands.kill_run(run.run_id, order, actor, key)
+    except RunplaneError as error:
+        return BulkResult(
+            run_id=run.run_id,
+            status=run.status,
+            result="refused",
+            code=error.error_code,
+            message=error.message,
+        )
+    return BulkResult(
+        run_id=run.run_id,
+        status=run.status,
+        result="already_ended" if accepted.already else "accepted",
+        command_id=accepted.command_id,
+    )
+
+
+def _matching(read_model: ReadModel, request: KillRunsRequest) -> tuple[list[Run], bool]:
+    selector = request.selector
+    statuses = tuple(OPEN) if selector.status is None else (selector.status,)
+    found: list[Run] = []
+    cursor: str | None = None
+    while True:
+        page = read_model.runs(
+            RunFilter(
+                status=tuple(status for status in statuses if status in OPEN) or (Status.PENDING,),
+                workflow=selector.workflow,
+                host=selector.host,
+                stuck=selector.stuck,
+                sort="run_id",
+                limit=_PAGE,
+                cursor=cursor,
+            )
+        )
+        found.extend(run for run in page.items if run.status in statuses)
+        cursor = page.next_cursor
+        if cursor is None:
+            return found, False
+        if len(found) >= MAX_RUNS:
+            return found[:MAX_RUNS], True

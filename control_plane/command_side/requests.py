@@ -1,0 +1,145 @@
+"""What callers ask for: the bodies of the mutations, each field checked, unknown fields refused.
+
+Strict: ``"yes"`` is no boolean and ``"5"`` no number. ``None`` means that nothing was said.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from runplane.contract.ids import HostId, PoolName, WorkflowName
+from runplane.contract.run import Outcome, Status
+from runplane.contract.spec import Breakpoint
+from runplane.contract.value import StrictValue
+
+LONGEST_GRACE_SECONDS = 86_400.0
+MAX_REASON_CHARACTERS = 2_000
+MAX_BREAKPOINTS = 200
+
+Reason = Annotated[str, Field(max_length=MAX_REASON_CHARACTERS)]
+Grace = Annotated[float, Field(ge=0, le=LONGEST_GRACE_SECONDS)]
+Location = Annotated[
+    str, StringConstraints(pattern=r"^(step:[^\s\x00]{1,200}|[^:\s\x00]{1,1000}:[1-9][0-9]{0,6})$")
+]
+
+
+class Request(StrictValue):
+    """The base of every request: frozen, strict, nothing unknown."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class BreakpointRequest(Request):
+    """A breakpoint with a condition."""
+
+    location: Location
+    condition: Annotated[str, Field(max_length=1_000)] | None = None
+
+
+def breakpoints_of(asked: "tuple[Location | BreakpointRequest, ...]") -> tuple[Breakpoint, ...]:
+    """Both forms of a breakpoint, a bare location or one with a condition, as the contract's value."""
+    return tuple(
+        Breakpoint(location=one)
+        if isinstance(one, str)
+        else Breakpoint(location=one.location, condition=one.condition)
+        for one in asked
+    )
+
+
+class StartRequest(Request):
+    """Start a run of a registered workflow, on one host or in a pool."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"workflow": "lina", "params": {"epic": "NMSTX-187"}}]},
+    )
+
+    workflow: WorkflowName
+    params: dict[str, JsonValue] = Field(default_factory=dict)
+    host: HostId | None = None
+    pool: PoolName | None = None
+    debug: bool = False
+    breakpoints: Annotated[tuple[Location | BreakpointRequest, ...], Field(max_length=MAX_BREAKPOINTS)] = ()
+
+
+class KillRequest(Request):
+    """End a run: ``grace_seconds`` overrides the workflow's; ``force`` leaves the grace out."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reason": "stuck since 02:40", "grace_seconds": 5}]}
+    )
+
+    reason: Reason | None = None
+    force: bool = False
+    grace_seconds: Grace | None = None
+
+
+class RestartRequest(Request):
+    """Start the same again under a new run id; ``params`` replaces the parameters it names."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"reason": "wrong epic", "params": {"epic": "NMSTX-188"}}]}
+    )
+
+    reason: Reason | None = None
+    resume: bool = False
+    params: dict[str, JsonValue] | None = None
+    host: HostId | None = None
+    pool: PoolName | None = None
+    force: bool = False
+    grace_seconds: Grace | None = None
+
+
+class ForceCompleteRequest(Request):
+    """Declare the outcome; ``detach`` leaves the processes alive, ``replace`` moves an outcome already reached."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"outcome": "completed", "reason": "the result was already stored"}]}
+    )
+
+    outcome: Outcome = "failed"
+    reason: Reason | None = None
+    detach: bool = False
+    replace: bool = False
+
+
+class Selector(Request):
+    """Open runs by workflow, status, host or being stuck; what is not named does not narrow. At least one is named."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    workflow: WorkflowName | SkipJsonSchema[None] = None
+    status: Status | SkipJsonSchema[None] = None
+    host: HostId | SkipJsonSchema[None] = None
+    stuck: bool | SkipJsonSchema[None] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_something(cls, raw: Any) -> Any:
+        if isinstance(raw, dict):
+            if not raw:
+                raise ValueError(
+                    "name at least one of workflow, status, host, stuck: an empty selector kills nothing"
+                )
+            for name, value in raw.items():
+                if value is None:
+                    raise ValueError(f"{name} is null: give it a value or leave it out")
+        return raw
+
+
+class KillRunsRequest(Request):
+    """Kill every open run that the selector matches; ``dry_run`` only says which."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"selector": {"workflow": "lina", "stuck": True}, "reason": "stuck", "dry_run": True}
+            ]
+        }
+    )
+
+    selector: Selector
+    reason: Reason | None = None
+    force: bool = False
+    grace_seconds: Grace | None = None
+    dry_run: bool = False

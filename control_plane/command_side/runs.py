@@ -1,0 +1,332 @@
+"""Commands about runs: start, kill, restart, force-complete. Each is checked, decided in advance, and published.
+
+The decision here is advice: it spares the caller an order that cannot be carried out. Whoever owns the run decides
+again. What is refused here is no command, but the event that says so stands in the run's story.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from control_plane.command_side.arguments import check_arguments, check_size
+from control_plane.command_side.desk import Desk, Placed
+from control_plane.command_side.parameters import check_parameters, problem
+from control_plane.command_side.repetition import Repeatable, content_of
+from control_plane.command_side.requests import (
+    ForceCompleteRequest,
+    KillRequest,
+    RestartRequest,
+    StartRequest,
+    breakpoints_of,
+)
+from control_plane.read_model import WorkflowView
+from runplane.bus import CompareFailed, Expect
+from runplane.contract import subjects
+from runplane.contract.commands import ForceCompleteRun, KillRun, RestartRun, StartRun
+from runplane.contract.envelope import Envelope
+from runplane.contract.errors import Conflict, InvalidInput, NotFound
+from runplane.contract.run import Actor
+from runplane.contract.spec import RunSpec, resolve
+from runplane.core.decide import Rejection, decide, owner
+from runplane.core.state import RunState
+from runplane.stamp import new_run_id, now
+
+MAX_REMEMBERED_RESTARTS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """What became of a request: the log holds it at ``seq``. ``already`` says that there was nothing to do."""
+
+    command_id: str
+    run_id: str
+    seq: int
+    new_run_id: str | None = None
+    already: bool = False
+    repeated: bool = False
+
+
+class RunCommands:
+    """Takes requests about runs."""
+
+    def __init__(self, desk: Desk) -> None:
+        """Publish through ``desk``."""
+        self._desk = desk
+        self._restarts: OrderedDict[str, str] = OrderedDict()
+
+    async def start_run(self, request: StartRequest, actor: Actor, key: str | None = None) -> Accepted:
+        """Check, resolve and publish StartRun. NotFound for an unknown workflow, InvalidInput for the rest."""
+        again = _repeatable(actor, key, "start", content_of(request))
+        earlier = await self._desk.earlier(again)
+        if earlier is not None:
+            return _repeated(*earlier)
+        spec = self._spec_to_start(request)
+        run_id = again.run_id if again is not None else new_run_id()
+        command = StartRun(
+            run_id=run_id,
+            spec=spec,
+            idempotency_key=again.key if again is not None else None,
+            request_digest=again.digest if again is not None else None,
+        )
+        subject = (
+            subjects.host_command(spec.host, run_id)
+            if spec.host
+            else subjects.pool_command(spec.pool, run_id)
+        )
+        placed = await self._place_new(command, run_id, subject=subject, actor=actor, again=again)
+        return Accepted(
+            command_id=placed.envelope.id, run_id=run_id, seq=placed.seq, repeated=placed.duplicate
+        )
+
+    async def kill_run(
+        self, run_id: str, request: KillRequest, actor: Actor, key: str | None = None
+    ) -> Accepted:
+        """Publish KillRun. A run that has ended stays as it is: that is said (``already``) and written down."""
+        again = _repeatable(actor, key, "kill", run_id, content_of(request))
+        earlier = await self._desk.earlier(again)
+        if earlier is not None:
+            return _repeated(*earlier)
+        command = KillRun(
+            run_id=run_id, reason=request.reason, force=request.force, grace_seconds=request.grace_seconds
+        )
+        state = await self._desk.state(run_id)
+        decision = decide(state, command, now())
+        if isinstance(decision, Rejection):
+            placed = await self._desk.refuse(command, decision, run_id=run_id, actor=actor, again=again)
+            if decision.code != "already_ended":
+                raise _conflict(decision, run_id)
+            return _accepted(placed, run_id, already=True)
+        placed = await self._desk.place(
+            command, subject=_destination(state, run_id), actor=actor, again=again
+        )
+        return _accepted(placed, run_id)
+
+    async def restart_run(
+        self, run_id: str, request: RestartRequest, actor: Actor, key: str | None = None
+    ) -> Accepted:
+        """Publish RestartRun into the story of the new run, which exists from then on. Conflict for a second one."""
+        again = _repeatable(actor, key, "restart", run_id, content_of(request))
+        earlier = await self._desk.earlier(again)
+        if earlier is not None:
+            return _repeated(*earlier)
+        state = await self._desk.state(run_id)
+        command = RestartRun(
+            run_id=run_id,
+            new_run_id=again.run_id if again is not None else new_run_id(),
+            spec=self._spec_to_restart(state, request),
+            reason=request.reason,
+            resume=request.resume,
+            force=request.force,
+            grace_seconds=request.grace_seconds,
+        )
+        decision = self._restarted_before(state) or decide(state, command, now())
+        if isinstance(decision, Rejection):
+            await self._desk.refuse(command, decision, run_id=run_id, actor=actor, again=again)
+            raise _conflict(decision, run_id)
+        self._remember_restart(run_id, command.new_run_id)
+        try:
+            placed = await self._place_new(
+                command,
+                command.new_run_id,
+                subject=_destination(state, command.new_run_id),
+                actor=actor,
+                again=again,
+            )
+        except CompareFailed:
+            self._restarts.pop(run_id, None)
+            raise
+        return _accepted(placed, run_id, new_run_id=command.new_run_id)
+
+    async def force_complete_run(
+        self, run_id: str, request: ForceCompleteRequest, actor: Actor, key: str | None = None
+    ) -> Accepted:
+        """Publish ForceCompleteRun. The outcome that was already declared changes nothing (``already``)."""
+        again = _repeatable(actor, key, "force-complete", run_id, content_of(request))
+        earlier = await self._desk.earlier(again)
+        if earlier is not None:
+            return _repeated(*earlier)
+        command = ForceCompleteRun(
+            run_id=run_id,
+            outcome=request.outcome,
+            reason=request.reason,
+            detach=request.detach,
+            replace=request.replace,
+        )
+        state = await self._desk.state(run_id)
+        decision = decide(state, command, now())
+        if isinstance(decision, Rejection):
+            await self._desk.refuse(command, decision, run_id=run_id, actor=actor, again=again)
+            raise _conflict(decision, run_id)
+        if not decision and state.run is not None and state.run.status.ended:
+            return Accepted(
+                command_id=self._declared_by(run_id), run_id=run_id, seq=state.run.seq, already=True
+            )
+        placed = await self._desk.place(
+            command, subject=_destination(state, run_id), actor=actor, again=again
+        )
+        return _accepted(placed, run_id)
+
+    async def _place_new(
+        self,
+        command: StartRun | RestartRun,
+        run_id: str,
+        *,
+        subject: str,
+        actor: Actor,
+        again: Repeatable | None,
+    ) -> Placed:
+        """Publish a command that makes a run, if no such run was asked for yet."""
+        expect = Expect(subjects.run_story(run_id), 0)
+        try:
+            return await self._desk.place(command, subject=subject, actor=actor, again=again, expect=expect)
+        except CompareFailed:
+            if again is None:
+                raise Conflict(
+                    f"the new run id {run_id} is taken: ask again", code="run_id_taken", run_id=run_id
+                ) from None
+        earlier = await self._desk.earlier(again)
+        if earlier is None:
+            raise Conflict(
+                f"the new run id {run_id} is taken: use a new key", code="run_id_taken", run_id=run_id
+            )
+        return Placed(envelope=earlier[1], seq=earlier[0], duplicate=True)
+
+    def _spec_to_start(self, request: StartRequest) -> RunSpec:
+        workflow = self._desk.read_model.workflow(request.workflow)
+        if workflow is None:
+            known = ", ".join(view.name for view in self._desk.read_model.workflows()[:20]) or "none"
+            raise NotFound(
+                f"there is no workflow {request.workflow} (there are: {known}): register it with "
+                f"runplane workflows apply FILE",
+                code="workflow_not_found",
+                workflow=request.workflow,
+            )
+        self._check_place(request.host, request.pool)
+        spec = resolve(
+            workflow.definition,
+            workflow.version,
+            check_parameters(workflow.definition, request.params),
+            host=request.host,
+            pool=request.pool,
+            debug=request.debug,
+            breakpoints=breakpoints_of(request.breakpoints),
+        )
+        check_arguments(workflow.definition, spec)
+        return spec
+
+    def _spec_to_restart(self, state: RunState, request: RestartRequest) -> RunSpec:
+        assert state.run is not None  # noqa: S101 — the desk finds runs only
+        spec = state.spec
+        if spec is None:
+            raise Conflict(
+                f"{state.run.run_id} has no stored configuration to start again by", code="no_spec"
+            )
+        self._check_place(request.host, request.pool)
+        host = request.host if request.host or request.pool else spec.host
+        pool = request.pool or spec.pool
+        if not request.params:
+            return spec.model_copy(update={"host": host, "pool": pool})
+        view = self._version_of(spec)
+        changed = resolve(
+            view.definition,
+            view.version,
+            check_parameters(view.definition, {**spec.params, **request.params}),
+            host=host,
+            pool=pool,
+            debug=spec.debug,
+            breakpoints=spec.breakpoints,
+        )
+        check_arguments(view.definition, changed)
+        check_size(changed)
+        return changed
+
+    def _version_of(self, spec: RunSpec) -> WorkflowView:
+        """The version of the workflow that the run was started by: other parameters are put into its places."""
+        for view in self._desk.read_model.workflow_versions(spec.workflow):
+            if view.version == spec.workflow_version:
+                return view
+        raise Conflict(
+            f"version {spec.workflow_version} of workflow {spec.workflow} is not in the registry any more, so other "
+            f"parameters cannot be put in: restart without params, or start a new run",
+            code="workflow_version_gone",
+            workflow=spec.workflow,
+            workflow_version=spec.workflow_version,
+        )
+
+    def _check_place(self, host: str | None, pool: str | None) -> None:
+        if host is None:
+            return
+        if pool is not None:
+            raise InvalidInput(
+                f"host={host} and pool={pool} were both given: give the one or the other",
+                errors=[problem("pool", "give host or pool, not both", pool)],
+            )
+        if self._desk.read_model.host(host) is None:
+            known = ", ".join(view.host_id for view in self._desk.read_model.hosts()[:20]) or "none"
+            raise InvalidInput(
+                f"there is no host {host} (there are: {known}): see runplane hosts",
+                code="host_not_known",
+                errors=[problem("host", f"there is no host {host} (there are: {known})", host)],
+            )
+
+    def _restarted_before(self, state: RunState) -> Rejection | None:
+        """A restart that this process asked for and that the run's story does not show yet."""
+        assert state.run is not None  # noqa: S101 — the desk finds runs only
+        new_run_id = self._restarts.get(state.run.run_id)
+        if new_run_id is None or state.run.restarted_as is not None:
+            return None
+        new = self._desk.read_model.run(new_run_id)
+        if new is not None and new.status.ended:
+            del self._restarts[state.run.run_id]
+            return None
+        return Rejection(
+            code="already_restarted",
+            message=f"{state.run.run_id} is already being restarted as {new_run_id}: restart that one",
+            detail={"new_run_id": new_run_id},
+        )
+
+    def _remember_restart(self, run_id: str, new_run_id: str) -> None:
+        self._restarts[run_id] = new_run_id
+        while len(self._restarts) > MAX_REMEMBERED_RESTARTS:
+            self._restarts.popitem(last=False)
+
+    def _declared_by(self, run_id: str) -> str:
+        """The command that the last declared outcome came of."""
+        for _, envelope in reversed(self._desk.read_model.story(run_id, ("OutcomeOverridden",))):
+            return envelope.command_id or envelope.id
+        raise NotFound(f"no outcome of {run_id} was declared", code="no_override")
+
+
+def _repeatable(actor: Actor, key: str | None, *content: str) -> Repeatable | None:
+    return Repeatable.of(actor.principal, key, *content) if key is not None else None
+
+
+def _destination(state: RunState, story_of: str) -> str:
+    host = owner(state)
+    return subjects.host_command(host, story_of) if host is not None else subjects.plane_command(story_of)
+
+
+def _accepted(
+    placed: Placed, run_id: str, *, new_run_id: str | None = None, already: bool = False
+) -> Accepted:
+    return Accepted(
+        command_id=placed.envelope.command_id or placed.envelope.id,
+        run_id=run_id,
+        seq=placed.seq,
+        new_run_id=new_run_id,
+        already=already,
+        repeated=placed.duplicate,
+    )
+
+
+def _repeated(seq: int, envelope: Envelope) -> Accepted:
+    return Accepted(
+        command_id=envelope.id,
+        run_id=getattr(envelope.data, "run_id", envelope.run_id or ""),
+        seq=seq,
+        new_run_id=getattr(envelope.data, "new_run_id", None),
+        repeated=True,
+    )
+
+
+def _conflict(rejection: Rejection, run_id: str) -> Conflict:
+    return Conflict(rejection.message, code=rejection.code, **{"run_id": run_id, **rejection.detail})

@@ -1,0 +1,117 @@
+"""The process manager: hands the plane's commands and all events to what decides about them.
+
+Two durable consumers, shared by all replicas of the control plane. A record is acknowledged when it was handled; one
+that keeps failing is given up after some tries and counted, one that only came too early (the broker or the read
+model is behind) is put back for as long as that lasts.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Awaitable, Iterable
+from contextlib import suppress
+from typing import Protocol
+
+from control_plane.plane_decisions import LostTooOften, PlaneDecisions
+from control_plane.read_model import ReadModel
+from control_plane.restarts import Restarts
+from runplane.bus import Bus, Delivery
+from runplane.contract.envelope import Envelope, Unreadable, parse
+from runplane.contract.errors import Unavailable
+from runplane.contract.subjects import ALL_EVENTS, PLANE_COMMANDS
+
+log = logging.getLogger("control_plane.process_manager")
+
+COMMANDS = "process-manager-commands"
+EVENTS = "process-manager-events"
+MAX_FAILURES = 5
+AT_ONCE = 16
+"""Runs whose records are handled at the same time; the records of one run are handled in order."""
+_LATER_SECONDS = 1.0
+
+
+class Handler(Protocol):
+    """What decides about records of one kind."""
+
+    async def handle(self, envelope: Envelope, seq: int, *, again: bool) -> None:
+        """Handle one record; handling it twice changes nothing."""
+
+
+class ProcessManager:
+    """``given_up`` counts the records that could not be handled."""
+
+    def __init__(self, bus: Bus, read_model: ReadModel) -> None:
+        """Nothing happens before :meth:`run`."""
+        self._bus = bus
+        self._decisions = PlaneDecisions(bus, read_model)
+        self._restarts = Restarts(bus, read_model)
+        self._failures: dict[tuple[str, int], int] = {}
+        self.given_up = 0
+
+    async def run(self) -> None:
+        """Handle records for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(COMMANDS, PLANE_COMMANDS, self._decisions), name=COMMANDS)
+            group.create_task(self._follow(EVENTS, ALL_EVENTS, self._restarts), name=EVENTS)
+
+    async def _follow(self, name: str, subject_filter: str, handler: Handler) -> None:
+        consumer = await self._bus.durable(name, subject_filter)
+        limit = asyncio.Semaphore(AT_ONCE)
+
+        async def in_order(deliveries: Iterable[Delivery]) -> None:
+            async with limit:
+                for delivery in deliveries:
+                    await self._handle(name, delivery, handler)
+
+        try:
+            while True:
+                batch = sorted(await consumer.next(), key=_run_then_seq)
+                by_run = [list(deliveries) for _, deliveries in itertools.groupby(batch, key=_run_of)]
+                await asyncio.gather(*map(in_order, by_run))
+        finally:
+            await consumer.close()
+
+    async def _handle(self, name: str, delivery: Delivery, handler: Handler) -> None:
+        answer: Awaitable[None]
+        try:
+            await self._try(delivery, handler)
+        except Unreadable:  # the projector sets it aside and says so
+            answer = delivery.term()
+        except (Unavailable, LostTooOften) as error:
+            log.warning("the record at %d is put back: %s", delivery.seq, error)
+            answer = delivery.nak(_LATER_SECONDS)
+        except Exception as error:  # noqa: BLE001 — one record may not keep the others
+            answer = self._failed((name, delivery.seq), delivery, error)
+        else:
+            answer = delivery.ack()
+            self._failures.pop((name, delivery.seq), None)
+        with suppress(Exception):  # an answer that is lost brings the record again, which does no harm
+            await answer
+
+    async def _try(self, delivery: Delivery, handler: Handler) -> None:
+        envelope = parse(delivery.payload, delivery.subject)
+        await handler.handle(envelope, delivery.seq, again=delivery.delivery_count > 1)
+
+    def _failed(self, record: tuple[str, int], delivery: Delivery, error: Exception) -> Awaitable[None]:
+        failures = self._failures[record] = self._failures.get(record, 0) + 1
+        log.error(
+            "the record at %d could not be handled (%d of %d)",
+            delivery.seq,
+            failures,
+            MAX_FAILURES,
+            exc_info=error,
+        )
+        if failures < MAX_FAILURES:
+            return delivery.nak(_LATER_SECONDS * 2 ** (failures - 1))
+        self.given_up += 1
+        self._failures.pop(record, None)
+        log.error("the record at %d on %s is given up: see the lines above", delivery.seq, delivery.subject)
+        return delivery.term()
+
+
+def _run_of(delivery: Delivery) -> str:
+    return delivery.subject.rsplit(".", 1)[-1]
+
+
+def _run_then_seq(delivery: Delivery) -> tuple[str, int]:
+    return _run_of(delivery), delivery.seq

@@ -1,0 +1,202 @@
+"""Reading: every query of the read model, each a function of a connection. None of them changes anything."""
+
+import base64
+import binascii
+import json
+import sqlite3
+from collections.abc import Collection
+from datetime import datetime
+
+from control_plane.read_model.schema import micros
+from control_plane.read_model.views import SORTS, EventFilter, RunFilter, SetAside, WorkflowView
+from runplane.contract.envelope import Envelope, parse
+from runplane.contract.errors import InvalidInput
+from runplane.contract.events import HostJoined
+from runplane.contract.run import OPEN
+from runplane.contract.workflow import WorkflowDefinition
+
+Record = tuple[int, Envelope]
+_OPEN = tuple(sorted(OPEN))
+_RECORD = "SELECT seq, subject, payload FROM records"
+
+
+def run_ids(connection: sqlite3.Connection, asked: RunFilter) -> tuple[list[str], str | None, int]:
+    """The ids of one page of runs, the cursor of the next page, and how many runs match in all."""
+    column, descending = _sort_of(asked.sort)
+    clauses, values = _matching(asked)
+    total = int(connection.execute(f"SELECT count(*) FROM runs{_where(clauses)}", values).fetchone()[0])  # noqa: S608
+    if asked.cursor is not None:
+        clauses.append(f"({column}, first_seq) {'<' if descending else '>'} (?, ?)")
+        values.extend(_read_cursor(asked.cursor, asked.sort))
+    order = "DESC" if descending else "ASC"
+    rows = connection.execute(
+        f"SELECT run_id, {column}, first_seq FROM runs{_where(clauses)} "  # noqa: S608 — a column of SORTS
+        f"ORDER BY {column} {order}, first_seq {order} LIMIT ?",
+        [*values, asked.limit + 1],
+    ).fetchall()
+    page = rows[: asked.limit]
+    following = _write_cursor(asked.sort, page[-1][1:]) if len(rows) > asked.limit else None
+    return [row[0] for row in page], following, total
+
+
+def status_counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """How many runs there are of every status that occurs."""
+    return dict(connection.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall())
+
+
+def open_runs_by_host(connection: sqlite3.Connection) -> dict[str, int]:
+    """How many runs every host holds."""
+    held = [status for status in _OPEN if status != "pending"]
+    places = ", ".join("?" * len(held))
+    return dict(
+        connection.execute(
+            f"SELECT host, count(*) FROM runs WHERE status IN ({places}) GROUP BY host",  # noqa: S608
+            held,
+        ).fetchall()
+    )
+
+
+def records(connection: sqlite3.Connection, asked: EventFilter) -> list[Record]:
+    """The records that match, in log order."""
+    clauses, values = ["seq > ?"], [asked.since_seq]
+    given: list[tuple[str, object]] = [
+        ("type = ?", asked.type),
+        ("actor = ?", asked.actor),
+        ("host = ?", asked.host),
+        ("command_id = ?", asked.command_id),
+        ("time >= ?", asked.since and micros(asked.since)),
+        ("time <= ?", asked.until and micros(asked.until)),
+    ]
+    parameters: list[object] = list(values)
+    for clause, value in given:
+        if value is not None:
+            clauses.append(clause)
+            parameters.append(value)
+    if asked.run_id is not None:
+        clauses.append("(run_id = ? OR related_run_id = ?)")
+        parameters += [asked.run_id, asked.run_id]
+    order = "DESC" if asked.newest else "ASC"
+    rows = connection.execute(
+        f"{_RECORD}{_where(clauses)} ORDER BY seq {order} LIMIT ?", [*parameters, asked.limit]
+    )
+    found = _parsed(rows)
+    return found[::-1] if asked.newest else found
+
+
+def story(
+    connection: sqlite3.Connection, run_id: str, *, up_to: int | None = None, types: Collection[str] = ()
+) -> list[Record]:
+    """The records that a run's state is folded from, in log order; of some types alone where they are given."""
+    clauses, parameters = ["run_id = ?"], [run_id]
+    values: list[object] = list(parameters)
+    if up_to is not None:
+        clauses.append("seq <= ?")
+        values.append(up_to)
+    if types:
+        clauses.append(f"type IN ({', '.join('?' * len(types))})")
+        values.extend(types)
+    return _parsed(connection.execute(f"{_RECORD}{_where(clauses)} ORDER BY seq", values))
+
+
+def position_at(connection: sqlite3.Connection, run_id: str, time: datetime) -> int:
+    """The last log position of a run's story that the broker had stored by then; 0 where there is none."""
+    row = connection.execute(
+        "SELECT max(seq) FROM records WHERE run_id = ? AND time <= ?", (run_id, micros(time))
+    ).fetchone()
+    return int(row[0] or 0)
+
+
+def workflow_versions(connection: sqlite3.Connection, name: str | None = None) -> list[WorkflowView]:
+    """All versions of one workflow or of all, by name and version, deleted ones included."""
+    clause, values = ("", ()) if name is None else (" WHERE name = ?", (name,))
+    rows = connection.execute(
+        "SELECT name, version, definition, digest, applied_at, applied_by, seq, deleted_seq "  # noqa: S608
+        f"FROM workflows{clause} ORDER BY name, version",
+        values,
+    )
+    return [
+        WorkflowView(
+            name=row[0],
+            version=row[1],
+            definition=WorkflowDefinition.model_validate_json(row[2]),
+            digest=row[3],
+            applied_at=datetime.fromisoformat(row[4]),
+            applied_by=row[5],
+            deleted=row[7] is not None,
+            seq=max(row[6], row[7] or 0),
+        )
+        for row in rows
+    ]
+
+
+def hosts(connection: sqlite3.Connection) -> list[tuple[HostJoined, datetime, int, bool]]:
+    """What every host said when it joined last: the fact, when, its log position, and whether the host has left."""
+    rows = connection.execute("SELECT joined, joined_at, seq, left_seq FROM hosts ORDER BY host_id")
+    return [
+        (HostJoined.model_validate_json(joined), datetime.fromisoformat(at), seq, left_seq is not None)
+        for joined, at, seq, left_seq in rows
+    ]
+
+
+def set_aside(connection: sqlite3.Connection, limit: int) -> list[SetAside]:
+    """The last records that could not be read."""
+    rows = connection.execute("SELECT seq, subject, why FROM set_aside ORDER BY seq DESC LIMIT ?", (limit,))
+    return [SetAside(seq=seq, subject=subject, why=why) for seq, subject, why in rows]
+
+
+def _matching(asked: RunFilter) -> tuple[list[str], list[object]]:
+    clauses: list[str] = []
+    values: list[object] = []
+    if asked.status:
+        clauses.append(f"status IN ({', '.join('?' * len(asked.status))})")
+        values.extend(str(status) for status in asked.status)
+    for column in ("workflow", "host"):
+        if (value := getattr(asked, column)) is not None:
+            clauses.append(f"{column} = ?")
+            values.append(value)
+    if asked.stuck is not None:
+        clauses.append(f"stuck = {int(asked.stuck)}")
+    if asked.started_after is not None:
+        clauses.append("started_at > ?")
+        values.append(micros(asked.started_after))
+    if asked.q:
+        clauses.append("instr(words, ?) > 0")
+        values.append(asked.q.lower())
+    return clauses, values
+
+
+def _where(clauses: list[str]) -> str:
+    return f" WHERE {' AND '.join(clauses)}" if clauses else ""
+
+
+def _sort_of(sort: str) -> tuple[str, bool]:
+    column = sort.removeprefix("-")
+    if column not in SORTS:
+        raise InvalidInput(
+            f"sort={sort!r}: runs are sorted by one of {', '.join(SORTS)}, with - before it for the greatest first",
+            field="sort",
+            value=sort,
+        )
+    return column, sort.startswith("-")
+
+
+def _write_cursor(sort: str, place: tuple[object, int]) -> str:
+    return base64.urlsafe_b64encode(json.dumps([sort, *place]).encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str, sort: str) -> tuple[object, int]:
+    try:
+        made_for, value, first_seq = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if made_for == sort and isinstance(value, str | int) and isinstance(first_seq, int):
+            return value, first_seq
+    except (ValueError, TypeError, binascii.Error):
+        pass
+    raise InvalidInput(
+        f"cursor={cursor[:80]!r} does not belong to this list: take next_cursor of its last page, with the same sort",
+        field="cursor",
+        value=cursor[:80],
+    )
+
+
+def _parsed(rows: sqlite3.Cursor) -> list[Record]:
+    return [(seq, parse(payload, subject)) for seq, subject, payload in rows]

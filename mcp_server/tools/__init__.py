@@ -1,0 +1,33 @@
+"""The tools, in the order in which they are listed: what is needed at 3 a.m. first."""
+
+from mcp_server.tools.ending import force_complete_workflow, kill_workflow, restart_workflow
+from mcp_server.tools.fleet import kill_workflows
+from mcp_server.tools.history import get_workflow_events, get_workflow_logs, replay_workflow
+from mcp_server.tools.listing import list_recent_runs, list_runs_by_status, list_runs_by_workflow
+from mcp_server.tools.starting import list_workflows, run_workflow
+from mcp_server.tools.tool import ENDS, LOOKS, REPLACES, STARTS, RunplaneTool
+from mcp_server.tools.watching import (
+    get_health_status,
+    get_workflow_status,
+    list_hosts,
+    wait_for_workflow,
+)
+
+TOOLS = (
+    RunplaneTool(kill_workflow, title="Kill a run and prove it gone", hints=ENDS),
+    RunplaneTool(restart_workflow, title="Restart a run under a new id", hints=REPLACES),
+    RunplaneTool(force_complete_workflow, title="Declare the outcome of a run", hints=ENDS),
+    RunplaneTool(run_workflow, title="Start a run of a workflow", hints=STARTS),
+    RunplaneTool(list_workflows, title="List the workflows", hints=LOOKS),
+    RunplaneTool(list_recent_runs, title="List recent runs", hints=LOOKS),
+    RunplaneTool(list_runs_by_status, title="List runs by status", hints=LOOKS),
+    RunplaneTool(list_runs_by_workflow, title="List runs by workflow", hints=LOOKS),
+    RunplaneTool(get_workflow_status, title="Look at a run", hints=LOOKS),
+    RunplaneTool(get_health_status, title="Look at the whole system", hints=LOOKS),
+    RunplaneTool(wait_for_workflow, title="Wait for a run to end", hints=LOOKS),
+    RunplaneTool(get_workflow_logs, title="Read what a run printed", hints=LOOKS),
+    RunplaneTool(get_workflow_events, title="Read what happened to a run", hints=LOOKS),
+    RunplaneTool(replay_workflow, title="See a run as it was", hints=LOOKS),
+    RunplaneTool(kill_workflows, title="Kill many runs", hints=ENDS),
+    RunplaneTool(list_hosts, title="List the hosts", hints=LOOKS),
+)

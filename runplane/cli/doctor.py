@@ -1,0 +1,43 @@
+"""``runplane doctor``: can this machine carry Runplane, and what to do where it cannot."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from runplane.cli.checks import Finding, Verdict, examine
+from runplane.cli.home import find_home
+from runplane.cli.problem import Exit
+
+STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold red"}
+
+
+@click.command(epilog="Example: runplane doctor --json | jq '.checks[] | select(.verdict != \"ok\")'")
+@click.option(
+    "--home", "directory", type=click.Path(path_type=Path), help="[default: RUNPLANE_HOME or ~/.runplane]"
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def doctor(*, directory: Path | None, as_json: bool) -> int:
+    """Check versions, disk, permissions, kernel features and the clock. Exits 1 where something essential is wrong."""
+    findings = examine(find_home(directory))
+    is_fit = all(finding.verdict is not Verdict.FAILED for finding in findings)
+    if as_json:
+        click.echo(json.dumps({"ok": is_fit, "checks": [asdict(finding) for finding in findings]}))
+    else:
+        _show(findings)
+    return Exit.DONE if is_fit else Exit.FAILED
+
+
+def _show(findings: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("check", "", "found", "what to do"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        verdict = Text(finding.verdict, style=STYLES[finding.verdict])
+        table.add_row(Text(finding.name), verdict, Text(finding.found), Text(finding.advice))
+    Console().print(table)

@@ -1,0 +1,163 @@
+"""One run in full, for people: what it is, how it stands, why, and what to type next."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from runplane.cli.duration import age_of, show_ago, show_clock, show_duration
+from runplane.cli.receipt import receipt_lines
+from runplane.cli.run_words import exit_text, figure_of, runtime_of, status_text, stuck_of
+from runplane.cli.size import count, show_size
+from runplane.cli.terminal import one_line
+from runplane.contract.run import Attempt, Run
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+_LABEL_WIDTH = 16
+MAX_ATTEMPTS = 5
+BAR_CELLS = 20
+
+
+def run_page(run: Run) -> "Text":
+    """The page, as text with colour."""
+    from rich.text import Text
+
+    text = Text()
+    text.append(run.run_id, style="bold")
+    text.append(f"  {one_line(run.workflow)}", style="bold")
+    text.append(f" (version {run.workflow_version})  ", style="dim")
+    text.append_text(status_text(run))
+    label_before = ""
+    for label, line in _lines(run):
+        text.append(f"\n  {label if label != label_before else '':<{_LABEL_WIDTH}}", style="dim")
+        text.append(line)
+        label_before = label
+    return text
+
+
+def _lines(run: Run) -> Iterator[tuple[str, str]]:
+    yield from _when(run)
+    yield from _how(run)
+    for name, value in run.params.items():
+        yield "params", f"{one_line(name, 40)} = {_value(value)}"
+    for condition in run.conditions:
+        what = f"{condition.type} ({condition.verdict})" if condition.verdict else condition.type
+        since = f"for {show_duration(age_of(condition.since, run.ended_at))}"
+        yield "condition", f"{one_line(what)} {since}: {one_line(condition.detail)}"
+    yield from _ending(run)
+    yield from _relations(run)
+    yield (
+        "log position",
+        str(run.seq) + (f", {count(run.anomalies, 'anomaly', 'anomalies')}" if run.anomalies else ""),
+    )
+    if run.kill_receipt is not None:
+        for number, (label, line) in enumerate(receipt_lines(run.kill_receipt)):
+            yield ("kill receipt" if number == 0 else " " * number), f"{label:<12}{line}"
+    for line in _next(run):
+        yield "next", line
+
+
+def _when(run: Run) -> Iterator[tuple[str, str]]:
+    yield "requested", f"{show_ago(run.created_at)} by {one_line(run.requested_by)} ({run.requested_via})"
+    where = one_line(run.host) if run.host else "no host yet"
+    yield "host", f"{where}, pool {run.pool or 'default'}, attempt {run.attempt}"
+    if run.started_at is not None:
+        yield "started", show_clock(run.started_at) if run.ended_at is not None else show_ago(run.started_at)
+    if run.ended_at is not None:
+        yield "ended", f"{show_clock(run.ended_at)}, after {show_duration(runtime_of(run))}"
+
+
+def _how(run: Run) -> Iterator[tuple[str, str]]:
+    if run.progress is not None:
+        message = f'  "{one_line(run.progress.message)}"' if run.progress.message else ""
+        said = (
+            f", {show_duration(age_of(run.progress.updated_at, run.ended_at))} ago"
+            if run.ended_at is None
+            else ""
+        )
+        yield "progress", f"{_bar(run)}{figure_of(run.progress)}{message}{said}"
+    if run.step is not None:
+        yield (
+            "step",
+            f"{one_line(run.step.name)}, for {show_duration(age_of(run.step.started_at, run.ended_at))}",
+        )
+    sample = run.resources
+    if sample is not None:
+        threads, files = count(sample.threads, "thread"), count(sample.open_files, "open file")
+        processes = count(sample.processes, "process", "processes")
+        size = show_size(sample.rss_bytes)
+        yield "resources", f"{sample.cpu_percent:.1f} % of a core, {size}, {processes}, {threads}, {files}"
+    if run.usage is not None:
+        usage = run.usage
+        yield (
+            "usage",
+            (
+                f"{count(usage.turns, 'turn')}, {count(usage.tools, 'tool call')}, "
+                f"{count(usage.tokens, 'token')}, {usage.cost_usd:.2f} USD"
+            ),
+        )
+    if run.checkpoint is not None:
+        yield "checkpoint", f"{one_line(run.checkpoint.id, 16)}, {show_ago(run.checkpoint.at)}"
+    if len(run.attempts) > 1:
+        for attempt in run.attempts[-MAX_ATTEMPTS:]:
+            yield "attempts", _attempt(attempt)
+
+
+def _ending(run: Run) -> Iterator[tuple[str, str]]:
+    if run.exit is not None:
+        yield "exit", exit_text(run.exit)
+    if run.failure is not None:
+        yield "failure", f"{one_line(run.failure.kind)}: {one_line(run.failure.message, 400)}"
+    if run.override is not None:
+        override = run.override
+        reason = f', "{one_line(override.reason)}"' if override.reason else ""
+        yield (
+            "declared",
+            (
+                f"{override.outcome} by {one_line(override.by)} ({override.via}) at {show_clock(override.at)}{reason}"
+            ),
+        )
+        yield "observed", one_line(override.observed, 400)
+
+
+def _relations(run: Run) -> Iterator[tuple[str, str]]:
+    if run.restarted_from is not None:
+        yield "restarted from", run.restarted_from
+    if run.restarted_as is not None:
+        yield "restarted as", run.restarted_as
+    for breakpoint_ in run.breakpoints:
+        yield "breakpoints", one_line(breakpoint_.location)
+
+
+def _next(run: Run) -> Iterator[str]:
+    if run.status.ended:
+        if run.restarted_as is not None:
+            yield f"runplane status {run.restarted_as}"
+        elif run.status != "completed":
+            yield f"runplane logs {run.run_id} --tail 20"
+            yield f"runplane restart {run.run_id}"
+        return
+    if stuck_of(run) is not None or run.status == "terminating":
+        yield f"runplane logs {run.run_id} --tail 20"
+        yield f"runplane kill {run.run_id}" + (" --force" if run.status == "terminating" else "")
+        return
+    yield f"runplane logs {run.run_id} --follow"
+
+
+def _bar(run: Run) -> str:
+    progress = run.progress
+    if progress is None or progress.done is None or not progress.total:
+        return ""
+    filled = round(max(0.0, min(1.0, progress.done / progress.total)) * BAR_CELLS)
+    return f"[{'#' * filled}{'.' * (BAR_CELLS - filled)}] "
+
+
+def _attempt(attempt: Attempt) -> str:
+    ended = f"ended {show_clock(attempt.ended_at)} {exit_text(attempt.exit)}" if attempt.ended_at else "open"
+    return f"{attempt.attempt} on {one_line(attempt.host)}, claimed {show_clock(attempt.claimed_at)}, {ended}"
+
+
+def _value(value: Any) -> str:
+    import json
+
+    return one_line(value if isinstance(value, str) else json.dumps(value))

@@ -1,0 +1,304 @@
+"""Hypothesis strategies that make real records: whole envelopes of every type, likely stories, and garbage."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from runplane.contract.commands import (
+    Command,
+    ContinueRun,
+    DrainHost,
+    ForceCompleteRun,
+    KillRun,
+    PauseRun,
+    RestartRun,
+    RunCommand,
+    SetBreakpoints,
+    SetVariables,
+    StartRun,
+    StepRun,
+    UndrainHost,
+)
+from runplane.contract.envelope import TYPES, Envelope
+from runplane.contract.events import (
+    CommandRejected,
+    ConditionCleared,
+    ConditionRaised,
+    Event,
+    HostJoined,
+    HostLeft,
+    LeftoversFound,
+    OutcomeOverridden,
+    ProcessExited,
+    ProcessSpawned,
+    ProgressReported,
+    ReportSetAside,
+    RestartAccepted,
+    RunCanceled,
+    RunClaimed,
+    RunCompleted,
+    RunContinued,
+    RunEvent,
+    RunFailed,
+    RunKilled,
+    RunLost,
+    RunPaused,
+    RunReachable,
+    RunTerminating,
+    RunTimedOut,
+    RunUnreachable,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+    SurvivorsFound,
+    TerminationEscalated,
+    TreeVerifiedGone,
+    WorkflowApplied,
+    WorkflowDeleted,
+)
+from runplane.contract.run import Condition, Exit, Failure, ProcessRef, Status, Survivor
+from runplane.contract.spec import Breakpoint
+from runplane.contract.workflow import WorkflowDefinition
+from runplane.core.decide import Rejection, decide
+from runplane.core.fold import apply
+from runplane.core.state import RunState
+from runplane.core.status import NEUTRAL, TABLE
+from tests.records import HOST, OTHER_RUN, RUN, SPEC, claim, folded, receipt, record, spawned
+
+moments = st.datetimes(datetime(1970, 1, 2), datetime(9998, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the zone is given beside
+words = st.text(st.characters(codec="utf-8"), max_size=8)
+maybe_words = st.none() | words
+seconds = st.floats(0, 1e6, allow_nan=False)
+attempts = st.sampled_from([1, 1, 1, 1, 2])
+hosts = st.sampled_from([HOST, HOST, HOST, HOST, "h2"])
+run_ids = st.sampled_from([RUN, RUN, RUN, RUN, OTHER_RUN])
+outcomes = st.sampled_from(["completed", "failed"])
+json_values: SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=6,
+)
+json_objects = st.dictionaries(words, json_values, max_size=3)
+specs = st.builds(
+    lambda params, host, grace: SPEC.model_copy(
+        update={
+            "params": params,
+            "host": host,
+            "kill": SPEC.kill.model_copy(update={"grace": grace}),
+        }
+    ),
+    json_objects,
+    st.sampled_from([None, None, None, HOST, "h2"]),
+    st.floats(0, 100),
+)
+failures = st.builds(Failure, kind=words, message=words)
+exits = st.none() | st.builds(
+    Exit, code=st.none() | st.integers(0, 255), signal=st.none() | st.just("SIGKILL")
+)
+processes = st.builds(ProcessRef, boot_id=words, pid=st.integers(1, 9), start_time=st.integers(0, 9))
+survivors = st.lists(
+    st.builds(Survivor, pid=st.integers(1, 9), start_time=st.integers(0, 9), cmdline=words, why=words),
+    max_size=3,
+).map(tuple)
+receipts = st.builds(
+    lambda verified, left, reason: receipt(verified=verified, survivors=left, reason=reason),
+    st.sampled_from([True, True, False]),
+    st.just(()) | survivors,
+    maybe_words,
+)
+conditions = st.builds(
+    Condition,
+    type=st.sampled_from(["stuck", "survivors", "other"]),
+    since=moments,
+    detail=words,
+    evidence=json_values,
+)
+verified_by = st.just(("cgroup",)) | st.just(())
+purposes = st.sampled_from(["kill", "restart", "force_complete", "timeout"])
+
+COMMANDS: dict[type[Command], SearchStrategy[Any]] = {
+    StartRun: st.builds(StartRun, run_id=run_ids, spec=specs, attempt=attempts),
+    KillRun: st.builds(
+        KillRun,
+        run_id=run_ids,
+        reason=maybe_words,
+        force=st.booleans(),
+        grace_seconds=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        expires_at=st.none() | moments,
+    ),
+    RestartRun: st.builds(
+        RestartRun,
+        run_id=run_ids,
+        new_run_id=run_ids,
+        spec=specs,
+        reason=maybe_words,
+        force=st.booleans(),
+        grace_seconds=st.none() | seconds,
+        expires_at=st.none() | moments,
+    ),
+    ForceCompleteRun: st.builds(
+        ForceCompleteRun,
+        run_id=run_ids,
+        outcome=outcomes,
+        reason=maybe_words,
+        detach=st.booleans(),
+        replace=st.booleans(),
+        expires_at=st.none() | moments,
+    ),
+    PauseRun: st.builds(PauseRun, run_id=run_ids, reason=maybe_words),
+    ContinueRun: st.builds(ContinueRun, run_id=run_ids, reason=maybe_words),
+    StepRun: st.builds(StepRun, run_id=run_ids, mode=st.sampled_from(["over", "into", "out"])),
+    SetBreakpoints: st.builds(
+        SetBreakpoints,
+        run_id=run_ids,
+        breakpoints=st.lists(st.builds(Breakpoint, location=words), max_size=2).map(tuple),
+    ),
+    SetVariables: st.builds(SetVariables, run_id=run_ids, values=json_objects, scope=maybe_words),
+    DrainHost: st.builds(DrainHost, host=hosts, kill_runs=st.booleans(), reason=maybe_words),
+    UndrainHost: st.builds(UndrainHost, host=hosts, reason=maybe_words),
+}
+EVENTS: dict[type[Event], SearchStrategy[Any]] = {
+    RunClaimed: st.builds(RunClaimed, host=hosts, attempt=attempts, boot_id=words, agent_id=words),
+    ProcessSpawned: st.builds(ProcessSpawned, main=processes, shim=processes, mechanism=words),
+    ProgressReported: st.builds(
+        ProgressReported, done=st.none() | seconds, total=st.none() | seconds, message=maybe_words
+    ),
+    StepStarted: st.builds(StepStarted, name=words, index=st.integers(), inputs=json_values),
+    StepCompleted: st.builds(StepCompleted, name=words, index=st.integers(), result=json_values),
+    StepFailed: st.builds(StepFailed, name=words, index=st.integers(), error=words),
+    ReportSetAside: st.builds(ReportSetAside, count=st.integers(), first_line=st.integers(), why=words),
+    RunPaused: st.builds(RunPaused, at=maybe_words, by=maybe_words),
+    RunContinued: st.builds(RunContinued, by=maybe_words),
+    ConditionRaised: st.builds(ConditionRaised, condition=conditions),
+    ConditionCleared: st.builds(ConditionCleared, type=st.sampled_from(["stuck", "survivors", "other"])),
+    RunTerminating: st.builds(
+        RunTerminating,
+        purpose=purposes,
+        method=st.sampled_from(["graceful", "force"]),
+        grace_seconds=seconds,
+        reason=maybe_words,
+        outcome=st.none() | outcomes,
+    ),
+    TerminationEscalated: st.builds(TerminationEscalated, reason=maybe_words),
+    ProcessExited: st.builds(ProcessExited, exit=exits),
+    LeftoversFound: st.builds(LeftoversFound, processes=survivors, policy=st.sampled_from(["end", "wait"])),
+    SurvivorsFound: st.builds(SurvivorsFound, survivors=survivors),
+    TreeVerifiedGone: st.builds(TreeVerifiedGone, verified_by=verified_by, receipt=st.none() | receipts),
+    RunCompleted: st.builds(RunCompleted),
+    RunFailed: st.builds(RunFailed, failure=failures),
+    RunKilled: st.builds(RunKilled, receipt=receipts),
+    RunCanceled: st.builds(RunCanceled, reason=maybe_words),
+    RunTimedOut: st.builds(RunTimedOut, failure=failures, receipt=st.none() | receipts),
+    RunLost: st.builds(RunLost, failure=failures),
+    RunUnreachable: st.builds(RunUnreachable, host=hosts),
+    RunReachable: st.builds(RunReachable, host=hosts),
+    OutcomeOverridden: st.builds(
+        OutcomeOverridden,
+        outcome=outcomes,
+        reason=maybe_words,
+        observed=words,
+        detached=st.booleans(),
+        replaced=st.booleans(),
+        receipt=st.none() | receipts,
+    ),
+    RestartAccepted: st.builds(RestartAccepted, new_run_id=run_ids, reason=maybe_words),
+    CommandRejected: st.builds(
+        CommandRejected, command=words, code=words, message=words, detail=json_objects
+    ),
+    HostJoined: st.builds(
+        HostJoined,
+        host=hosts,
+        agent_id=words,
+        boot_id=words,
+        pools=st.just(("default",)),
+        slots=st.integers(0, 9),
+        version=words,
+        platform=words,
+        cpus=st.integers(1, 9),
+        memory_bytes=st.integers(0, 2**40),
+        mechanism=words,
+    ),
+    HostLeft: st.builds(HostLeft, host=hosts, agent_id=words),
+    WorkflowApplied: st.builds(
+        WorkflowApplied,
+        definition=st.builds(
+            WorkflowDefinition, name=st.just("lina"), command=st.just(("python", "lina.py"))
+        ),
+        version=st.integers(1, 9),
+        digest=words,
+    ),
+    WorkflowDeleted: st.builds(WorkflowDeleted, name=words),
+}
+assert {kind.__name__ for kind in (*COMMANDS, *EVENTS)} == set(TYPES), "a record type without a strategy"
+
+any_data = st.one_of(*COMMANDS.values(), *EVENTS.values())
+run_commands: SearchStrategy[RunCommand] = st.one_of(
+    *(strategy for kind, strategy in COMMANDS.items() if kind not in {DrainHost, UndrainHost})
+)
+run_events: SearchStrategy[RunEvent] = st.one_of(
+    *(s for kind, s in EVENTS.items() if kind not in {HostJoined, HostLeft, WorkflowApplied, WorkflowDeleted})
+)
+
+
+@st.composite
+def envelopes(draw: DrawFn, data: SearchStrategy[Any] = any_data) -> Envelope:
+    """A record of any type, on the subject of a run, of a host or of the plane."""
+    return record(
+        draw(data),
+        run_id=draw(st.sampled_from([RUN, RUN, RUN, RUN, RUN, OTHER_RUN, "host"])),
+        host=draw(st.none() | hosts),
+        attempt=draw(st.none() | attempts),
+        time=draw(moments),
+        principal=draw(words),
+        command_id=draw(st.none() | st.just("c" * 32)),
+    )
+
+
+_ENDINGS = frozenset(
+    {"OutcomeOverridden", "RunKilled", "RunLost", "RunFailed", "RunTimedOut", "RunCompleted", "RunCanceled"}
+)
+
+
+@st.composite
+def stories(draw: DrawFn, *, max_size: int = 20) -> list[Envelope]:
+    """One run's records as they would really come: orders, what they decide, facts that fit, and some garbage."""
+    beginning = [record(StartRun(run_id=RUN, spec=draw(specs))), claim(), spawned()]
+    records = beginning[: draw(st.sampled_from([3, 3, 3, 3, 3, 3, 2, 1, 0]))]
+    state = folded(*records)
+    for _ in range(draw(st.integers(0, max_size))):
+        for envelope in draw(_next(state)):
+            records.append(envelope)
+            state = apply(state, envelope, len(records))
+    return records
+
+
+@st.composite
+def _next(draw: DrawFn, state: RunState) -> list[Envelope]:
+    kind = draw(st.sampled_from(["fact"] * 9 + ["move"] * 9 + ["order"] * 4 + ["ending", "garbage"]))
+    if kind == "garbage" or state.run is None:
+        return [draw(envelopes())]
+    if kind == "order":
+        command = draw(run_commands)
+        decision = decide(state, command, draw(moments))
+        events = () if isinstance(decision, Rejection) else decision
+        return [record(command), *(_by_owner(state, event) for event in events)]
+    moves = [event for event in EVENTS if event.__name__ in TABLE[state.run.status]]
+    fitting = {
+        "fact": [event for event in EVENTS if event.__name__ in NEUTRAL],
+        "move": [event for event in moves if event.__name__ not in _ENDINGS],
+        "ending": [event for event in moves if event.__name__ in _ENDINGS],
+    }[kind]
+    if not fitting:
+        return []
+    return [_by_owner(state, draw(EVENTS[draw(st.sampled_from(fitting))]))]
+
+
+def _by_owner(state: RunState, data: RunEvent) -> Envelope:
+    run = state.run
+    if isinstance(data, RunClaimed):
+        return record(data, host=data.host, attempt=data.attempt)
+    if run is None or run.attempt == 0 or run.status is Status.UNREACHABLE:
+        return record(data)
+    return record(data, host=run.host, attempt=run.attempt)
