@@ -9,7 +9,7 @@ from runplane.contract.commands import StartRun
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import RunClaimed
 from runplane.contract.run import Status
-from runplane.contract.subjects import run_events
+from runplane.contract.subjects import LOG_STREAM, run_events
 from runplane.core.fold import fold
 
 log = logging.getLogger("agent.claim")
@@ -39,6 +39,8 @@ async def win(hall: Hall, story: Story, claim: Envelope) -> bool:
                 claim, Expect(run_events(story.run_id), expected), timeout=_TIMEOUT_SECONDS
             )
         except CompareFailed:
+            # The position first: what is told after it makes the next comparison fail, and counts what nobody can read.
+            last = await hall.bus.last_message(LOG_STREAM, run_events(story.run_id))
             told = fold(await hall.bus.story(story.run_id))
             if (
                 told.run is None
@@ -47,7 +49,7 @@ async def win(hall: Hall, story: Story, claim: Envelope) -> bool:
             ):
                 log.info("%s is not claimed here: it is %s", story.run_id, told.status)
                 return False
-            expected = told.event_seq
+            expected = last.seq if last is not None else 0
         else:
             story.fold(claim)
             story.published(claim)

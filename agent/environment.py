@@ -5,16 +5,15 @@ file ``secrets/<NAME>`` of the agent's home; its value goes into the process's e
 """
 
 import os
-import re
 import sys
 from pathlib import Path
 
 from runplane.contract.errors import InvalidInput
 from runplane.contract.spec import RunSpec
+from runplane.contract.workflow import SECRET_REFERENCE
 from runplane.sdk_path import sdk_path
 
 _PASSED_ON = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE")
-_REFERENCE = re.compile(r"^secret:([A-Za-z_][A-Za-z0-9_]{0,127})$")
 
 
 def build(spec: RunSpec, *, run_id: str, attempt: int, directory: Path, secrets: Path) -> dict[str, str]:
@@ -34,7 +33,7 @@ def build(spec: RunSpec, *, run_id: str, attempt: int, directory: Path, secrets:
 
 def resolve_secret(value: str, field: str, secrets: Path) -> str:
     """The value itself, or what the reference ``secret:NAME`` stands for on this host."""
-    match = _REFERENCE.match(value)
+    match = SECRET_REFERENCE.fullmatch(value)
     if match is None:
         return value
     name = match[1]

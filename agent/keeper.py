@@ -71,6 +71,7 @@ class Keeper:
         self._reports: ReportFile | None = None
         self._sampler = TreeSampler()
         self._freed = False
+        self._ending = False
 
     async def start(self, order: Envelope, start: StartRun) -> bool:
         """Claim the run and start it; False when somebody else has it or it is over. Raises ``Unavailable``."""
@@ -216,7 +217,7 @@ class Keeper:
         else:
             self._watch(process, recovered=True)
             if self.story.state.termination is not None:
-                self._spawn(self._end_tree(process, self.story.state.termination))
+                self._end(process)
 
     async def _take_up_without_process(self, status: Status, directory: str) -> None:
         run = self.story.state.run
@@ -315,8 +316,8 @@ class Keeper:
     def _carry_out(self, fact: Value) -> None:
         """Begin what a decided fact says is under way."""
         match fact:
-            case RunTerminating() if self.process is not None and self.story.state.termination is not None:
-                self._spawn(self._end_tree(self.process, self.story.state.termination))
+            case RunTerminating() if self.process is not None:
+                self._end(self.process)
             case TerminationEscalated():
                 self._escalate.set()
             case OutcomeOverridden() if fact.detached:
@@ -341,14 +342,20 @@ class Keeper:
             await process.wait_gone()
             force = True
 
-    async def _end_tree(self, process: AttemptProcess, termination: Termination) -> None:
-        ended = await self._terminate(
-            process, grace_seconds=termination.grace_seconds, force=termination.force
-        )
+    def _end(self, process: AttemptProcess) -> None:
+        """Begin to end the tree, once: a further order meanwhile changes the purpose, not the ending."""
+        termination = self.story.state.termination
+        if termination is not None and not self._ending:
+            self._ending = True
+            self._spawn(self._end_tree(process, termination))
+
+    async def _end_tree(self, process: AttemptProcess, began_by: Termination) -> None:
+        ended = await self._terminate(process, grace_seconds=began_by.grace_seconds, force=began_by.force)
         async with self._lock:
             run = self.story.state.run
             if run is None or run.status.ended:
                 return
+            termination = self.story.state.termination or began_by
             cleanup = workspace.clean(self.story.spec.workspace, process.directory)
             receipt = receipts.receipt_of(termination, ended, cleanup)
             fact = self._end_by(termination, ended, receipt)

@@ -228,7 +228,7 @@ async def _run(context: Context, startup: Startup, listening: socket.socket) -> 
         "HTTP": server.serve(sockets=[listening]),
         "projector": context.projector.run(),
         "telemetry": context.telemetry.run(),
-        "process manager": context.process_manager.run(),
+        "process manager": _manage(context),
     }
     tasks = {asyncio.create_task(coroutine, name=name) for name, coroutine in loops.items()}
     registering = asyncio.create_task(startup.register(context.command_side, context.settings.workflows))
@@ -239,6 +239,12 @@ async def _run(context: Context, startup: Startup, listening: socket.socket) -> 
         for task in (*tasks, registering):
             task.cancel()
         await asyncio.gather(*tasks, registering, return_exceptions=True)
+
+
+async def _manage(context: Context) -> None:
+    """Decide nothing before the read model is known to be this log's, and complete."""
+    await context.projector.caught_up.wait()
+    await context.process_manager.run()
 
 
 async def _first_to_end(

@@ -1,4 +1,4 @@
-"""A control plane as a process of its own, for tests: started on a free port, killed, started again on the same files."""
+"""A control plane as a process of its own, for tests: killed, and started again on the same port and files."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from runplane.cli.ports import LOOPBACK, free_port
+from runplane.cli.ports import LOOPBACK, pick_free
 from tests.broker_process import BrokerProcess
 
 LIMIT = 60.0
@@ -23,7 +23,7 @@ class ControlPlaneProcess:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.home = home
         self.broker = broker
-        self.port = free_port()
+        self.port = pick_free()
         self.url = f"http://{LOOPBACK}:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -29,11 +29,11 @@ def environment_of(run_id: str, attempt: int, directory: Path) -> dict[str, str]
 class Census:
     """Counts the live processes of one attempt."""
 
-    def __init__(self, record: ProcessRecord, directory: Path, cgroup: Cgroup | None) -> None:
-        """``directory`` as it stands in the attempt's environment."""
+    def __init__(self, record: ProcessRecord, cgroup: Cgroup | None) -> None:
+        """``cgroup``: the attempt's, where it has one."""
         self._record = record
         self._cgroup = cgroup
-        named = environment_of(record.run_id, record.attempt, directory)
+        named = environment_of(record.run_id, record.attempt, record.directory)
         self._tags = [os.fsencode(f"{name}={value}") for name, value in named.items()]
         self._known: dict[int, int] = {}
         self.in_cgroup: set[int] = set()

@@ -84,6 +84,7 @@ def whole_spec(request: LaunchRequest, env: Mapping[str, str], group: Cgroup | N
     spec = {
         "run_id": request.run_id,
         "attempt": request.attempt,
+        "directory": str(request.directory),
         "argv": request.argv,
         "cwd": request.cwd,
         "env": env,

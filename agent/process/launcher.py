@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakSet
@@ -88,6 +89,7 @@ class Launcher:
 
     async def launch(self, request: LaunchRequest) -> AttemptProcess:
         """Start the attempt; it runs when this returns. After a cancellation it may run, too: adopt its directory."""
+        request = replace(request, directory=request.directory.absolute())
         env = {**request.env, **environment_of(request.run_id, request.attempt, request.directory)}
         check(request, env)
         files = RunDirectory(request.directory)
@@ -116,7 +118,7 @@ class Launcher:
         It may be over: then its waits return at once. ``shim_alive`` and ``rebooted`` say what there is to expect.
         ``TornFile`` when ``process.json`` is damaged.
         """
-        files = RunDirectory(directory)
+        files = RunDirectory(directory.absolute())
         record = files.read_process()
         if record is None:
             return None
@@ -135,7 +137,7 @@ class Launcher:
 
     async def abandon(self, directory: Path, reason: str) -> bool:
         """Make sure that nothing will ever start in this directory. False: something has; adopt it."""
-        return await asyncio.to_thread(RunDirectory(directory).abandon, reason)
+        return await asyncio.to_thread(RunDirectory(directory.absolute()).abandon, reason)
 
     async def _have_shim_launch(
         self, files: RunDirectory, request: LaunchRequest, env: Mapping[str, str], group: Cgroup | None

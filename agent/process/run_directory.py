@@ -24,10 +24,14 @@ _LARGEST = 4 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProcessRecord:
-    """``process.json``: who was started. ``forks``: tasks created since boot, at that time."""
+    """``process.json``: who was started.
+
+    ``directory``: as it stands in the environment. ``forks``: tasks created since boot, at that time.
+    """
 
     run_id: str
     attempt: int
+    directory: Path
     main: ProcessIdentity
     shim: ProcessIdentity
     session_id: int
@@ -108,6 +112,7 @@ class RunDirectory:
             return ProcessRecord(
                 run_id=str(raw["run_id"]),
                 attempt=int(raw["attempt"]),
+                directory=Path(raw["directory"]),
                 main=ProcessIdentity(boot_id=str(raw["boot_id"]), **_pid_and_start(raw["main"])),
                 shim=ProcessIdentity(boot_id=str(raw["boot_id"]), **_pid_and_start(raw["shim"])),
                 session_id=int(raw["session_id"]),

@@ -118,6 +118,7 @@ class _Start:
         return {
             "run_id": self._spec["run_id"],
             "attempt": self._spec["attempt"],
+            "directory": self._spec["directory"],
             "boot_id": boot_id(),
             "shim": {"pid": self._shim, "start_time": shim.start_time if shim else 0},
             "main": {"pid": child.pid, "start_time": main.start_time if main else 0},

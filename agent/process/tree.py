@@ -40,7 +40,7 @@ class AttemptProcess:
         self.rebooted = record.main.boot_id != current_boot()
         self.gone = asyncio.Event()
         self.control_group = Cgroup(record.cgroup) if record.cgroup else None
-        self.census = Census(record, directory.path, self.control_group)
+        self.census = Census(record, self.control_group)
         self.ending = Ending(directory, record, link)
         self._link = link
         self._terminating = asyncio.Lock()

@@ -6,6 +6,7 @@
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import secrets
@@ -21,6 +22,8 @@ log = logging.getLogger("control_plane.api")
 
 MAX_BODY_BYTES = 4 * 2**20
 BODY_SECONDS = 30.0
+MAX_DRAINED_BYTES = 64 * 2**20
+DRAIN_SECONDS = 5.0
 _ALWAYS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -100,6 +103,7 @@ class BodyLimit:
             async with asyncio.timeout(self._seconds):
                 body = await self._read(receive)
         except _TooLargeError:
+            await self._drain(receive)
             detail = f"the body is larger than {self._max_bytes} bytes: put large values in a file and pass its path"
             await _problem(send, 413, code="body_too_large", detail=detail, request_id=_request_id(scope))
             return
@@ -135,6 +139,17 @@ class BodyLimit:
             chunks.append(chunk)
             if not message.get("more_body"):
                 return b"".join(chunks)
+
+    async def _drain(self, receive: Receive) -> None:
+        """Take what the client still sends, within limits: it reads no answer before it has sent all."""
+        left = MAX_DRAINED_BYTES
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if message["type"] != "http.request" or not message.get("more_body"):
+                        return
 
 
 class _TooLargeError(Exception):

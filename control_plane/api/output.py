@@ -11,6 +11,7 @@ from typing import Self
 
 from control_plane.api.documents import OutputItem
 from control_plane.api.output_text import OutputText
+from control_plane.broker_answer import from_broker
 from runplane.bus import Bus, Message, Reader
 from runplane.contract.errors import Unavailable
 from runplane.contract.subjects import OUTPUT_STREAM, run_output
@@ -66,7 +67,7 @@ class OutputReader:
 
     async def last(self) -> int:
         """The position of the last piece that is stored now; 0 where there is none."""
-        message = await self._bus.last_message(OUTPUT_STREAM, self._which.subject)
+        message = await from_broker(self._bus.last_message(OUTPUT_STREAM, self._which.subject))
         return message.seq if message is not None else 0
 
     async def stored(self, last: int) -> AsyncIterator[Chunk]:

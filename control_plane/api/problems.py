@@ -96,7 +96,12 @@ async def on_runplane_error(request: Request, error: Exception) -> Response:
         ]
     retry = {"Retry-After": "1"} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else None
     return answer(
-        request, status=error.status, code=error.error_code, detail=error.message, headers=retry, fields=fields
+        request,
+        status=error.status,
+        code=error.error_code,
+        detail=error.message,
+        headers=retry,
+        fields=fields,
     )
 
 

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 
+from control_plane.broker_answer import from_broker
 from control_plane.command_side.repetition import Repeatable, key_reused
 from control_plane.read_model import EventFilter, ReadModel
 from runplane.bus import Bus, Expect
@@ -47,7 +48,7 @@ class Desk:
         """The state of a run; NotFound where there is none, also in what the log holds and nobody has folded yet."""
         state = self.read_model.state(run_id)
         if state is None or state.run is None:
-            records = await self.bus.story(run_id)
+            records = await from_broker(self.bus.story(run_id))
             if records:
                 await self.read_model.wait_for(records[-1][0], CATCH_UP_SECONDS)
             state = fold(records)
@@ -70,7 +71,7 @@ class Desk:
 
     async def catch_up(self) -> bool:
         """Let the projection reach what the broker holds at this moment; False when it did not within the limit."""
-        return await self.read_model.wait_for(await self.bus.last_seq(), CATCH_UP_SECONDS)
+        return await self.read_model.wait_for(await from_broker(self.bus.last_seq()), CATCH_UP_SECONDS)
 
     async def place(
         self,

@@ -15,8 +15,8 @@ from runplane.contract.value import Moment
 
 AT_ONCE = 2.0
 """Seconds that the control plane may hold its answer, so that a quick end needs no second question."""
-WORKFLOW_GRACE_AT_MOST = 60.0
-"""Seconds allowed for the workflow's own grace, where the call names none."""
+GRACE_NOT_KNOWN = 60.0
+"""Seconds allowed for a grace that neither the call names nor the log shows (yet)."""
 BEYOND_GRACE = 60.0
 NOT_STARTED = frozenset({Status.PENDING, Status.STARTING})
 
@@ -39,7 +39,7 @@ async def kill_workflow(
     answer = await call.client.kill_run(
         checked, reason=reason, force=force, grace_seconds=grace_seconds, wait=AT_ONCE
     )
-    limit = limit_of(0.0 if force else grace_seconds)
+    limit = await _limit(call, answer.run, 0.0 if force else grace_seconds)
     run = await until(
         call.client,
         checked,
@@ -83,7 +83,7 @@ async def restart_workflow(
         raise unknown_run(checked) from None
     except Conflict as error:
         raise _naming_the_follower(error, await call.run(checked)) from None
-    limit = limit_of(None)
+    limit = await _limit(call, await call.run(checked), None)
     new = await until(
         call.client,
         answer.new_run_id,
@@ -118,7 +118,7 @@ async def force_complete_workflow(
         )
     except NotFound:
         raise unknown_run(checked) from None
-    limit = limit_of(None)
+    limit = await _limit(call, answer.run, None)
     run = await until(
         call.client,
         checked,
@@ -154,8 +154,17 @@ def _killed_at(run: Run) -> Moment | None:
 
 
 def limit_of(grace: float | None) -> float:
-    """Seconds to wait for an end, by the grace that the call names."""
-    return (WORKFLOW_GRACE_AT_MOST if grace is None else grace) + BEYOND_GRACE
+    """Seconds to wait for an end, by the grace that was named."""
+    return (GRACE_NOT_KNOWN if grace is None else grace) + BEYOND_GRACE
+
+
+async def _limit(call: Call, run: Run, grace: float | None) -> float:
+    """Seconds to wait for the end of a run: its grace, the workflow's own where none was named, and some more."""
+    if grace is None and run.status is Status.TERMINATING:
+        page = await call.client.events(run_id=run.run_id, type="RunTerminating")
+        told = [record.data.get("grace_seconds") for record in page.items]
+        grace = next((float(one) for one in reversed(told) if isinstance(one, int | float)), None)
+    return limit_of(grace)
 
 
 def _naming_the_follower(error: Conflict, run: Run) -> Conflict:

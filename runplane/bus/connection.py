@@ -65,6 +65,7 @@ class Bus:
         self._js = connection.jetstream(timeout=5.0)
         self._sys_url = sys_url
         self._wakers: set[Callable[[], None]] = set()
+        self.closing = False
 
     @classmethod
     async def connect(
@@ -82,7 +83,8 @@ class Bus:
                 bus.wake()
 
         async def on_disconnect() -> None:
-            log.warning("broker: connection lost, reconnecting")
+            if bus is None or not bus.closing:
+                log.warning("broker: connection lost, reconnecting")
 
         try:
             async with asyncio.timeout(timeout):
@@ -274,7 +276,9 @@ class Bus:
         if status == _NO_MESSAGE:
             return None
         if status is not None:
-            raise Unavailable(f"the broker could not look up {subject_filter}: {headers.get('Description', status)}")
+            raise Unavailable(
+                f"the broker could not look up {subject_filter}: {headers.get('Description', status)}"
+            )
         return Message(
             subject=headers["Nats-Subject"],
             payload=reply.data,
@@ -317,6 +321,7 @@ class Bus:
 
     async def close(self) -> None:
         """Close the connection."""
+        self.closing = True
         self._wakers.clear()
         await self._nc.close()
 

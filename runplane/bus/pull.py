@@ -30,6 +30,8 @@ _PULLS_IN_FLIGHT = 2
 _EXPIRES_SECONDS = 30.0
 _HEARTBEAT_SECONDS = 5.0
 _SILENCE_SECONDS = 12.0
+_SHORTEST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 2.0
 _SHORT_REPLY_TOKENS = 9
 """``$JS.ACK.<stream>.<consumer>.<5 numbers>``; with domain and account there are two more after ``ACK``."""
 _SUBSCRIPTION_BYTES = 512 * 2**20
@@ -91,6 +93,7 @@ class _Pulls:
         self._got: deque[Msg] = deque()
         self._arrived = asyncio.Event()
         self._heard = 0.0
+        self._pause = _SHORTEST_PAUSE_SECONDS
         self.consumer = ""
         self.lost = False
 
@@ -119,6 +122,14 @@ class _Pulls:
         """Forget what came and was not taken."""
         self._got.clear()
         self.forget()
+
+    async def trouble(self, what: str, error: Exception) -> None:
+        """The broker did not answer: say so when that is new, pause longer each time, and make the consumer anew."""
+        if self._pause == _SHORTEST_PAUSE_SECONDS:
+            log.warning("%s: %s: %s; trying again", what, type(error).__name__, error)
+        await asyncio.sleep(self._pause)
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
+        self.lost = True
 
     async def ask(self) -> None:
         """Keep the wanted number of pulls in flight."""
@@ -149,6 +160,7 @@ class _Pulls:
 
     async def _on_message(self, msg: Msg) -> None:
         self._heard = asyncio.get_running_loop().time()
+        self._pause = _SHORTEST_PAUSE_SECONDS
         if not msg.subject.startswith(self._inbox):
             self._owed = max(0, self._owed - 1)
             self._got.append(msg)
@@ -228,9 +240,7 @@ class Reader:
         except (NatsError, TimeoutError, OSError) as error:
             if self._closed:
                 return []
-            log.warning("reading %s: %s; trying again", self._stream, type(error).__name__)
-            await asyncio.sleep(0.2)
-            self._pulls.lost = True
+            await self._pulls.trouble(f"reading {self._stream}", error)
             return []
         if raw:
             await self._pulls.ask()
@@ -344,9 +354,7 @@ class Consumer:
             await self._pulls.ask()
             raw = await self._pulls.wait(timeout if timeout is not None else _HEARTBEAT_SECONDS)
         except (NatsError, TimeoutError, OSError) as error:
-            log.warning("consumer %s: %s; trying again", self.name, type(error).__name__)
-            await asyncio.sleep(0.2)
-            self._pulls.lost = True
+            await self._pulls.trouble(f"consumer {self.name}", error)
             return []
         return [_Place.of(msg).delivery(msg) for msg in raw]
 

@@ -82,7 +82,8 @@ class PlainView:
 
     def __init__(self) -> None:
         """Decide by standard output."""
-        self._printer = OutputPrinter(write, on_terminal=console().is_terminal)
+        self._on_terminal = console().is_terminal
+        self._printer = OutputPrinter(self._write, on_terminal=self._on_terminal)
         self._stuck = ""
 
     def output(self, item: OutputItem) -> None:
@@ -101,6 +102,9 @@ class PlainView:
         """End the last line."""
         self._printer.finish()
 
+    def _write(self, text: str) -> None:
+        write(text)
+
 
 class ProgressView(PlainView):
     """The same, and a progress bar below the output. For terminals; used inside ``shown``."""
@@ -109,16 +113,23 @@ class ProgressView(PlainView):
     def shown(self, run: Run) -> Iterator["ProgressView"]:
         """Draw the bar on standard error for as long as the block lasts."""
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.table import Column
 
         with Progress(
             TextColumn("{task.fields[status]}", style="bold", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[figure]}", markup=False),
+            BarColumn(bar_width=None, table_column=Column(min_width=12, max_width=30, ratio=1)),
+            TextColumn("{task.fields[figure]}", markup=False, table_column=Column(no_wrap=True)),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[message]}", style="dim", markup=False),
+            TextColumn(
+                "{task.fields[message]}",
+                style="dim",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=2),
+            ),
             console=console(err=True),
+            expand=True,
             transient=True,
-            redirect_stdout=console().is_terminal,
+            redirect_stdout=False,
         ) as bar:
             self._bar = bar
             self._task = bar.add_task("", total=None, status=str(run.status), figure="", message="")
@@ -138,3 +149,9 @@ class ProgressView(PlainView):
         self._bar.update(
             self._task, completed=done or 0, total=total, status=status, figure=figure, message=message
         )
+
+    def _write(self, text: str) -> None:
+        if self._on_terminal:
+            self._bar.console.print(text.removesuffix("\n"), soft_wrap=True)
+        else:
+            write(text)

@@ -5,7 +5,7 @@ import click
 from runplane.cli.completing import RunArgument
 from runplane.cli.duration import Duration
 from runplane.cli.ending import FIRST_WAIT, until_ended
-from runplane.cli.receipt import receipt_text
+from runplane.cli.receipt import receipt_page
 from runplane.cli.session import talk
 from runplane.cli.terminal import draw, one_line, write, write_json
 from runplane.cli.waiting import wait_until
@@ -63,7 +63,7 @@ def force_complete(
         return
     run = answer.run
     if run.kill_receipt is not None and run.kill_receipt.command_id == answer.command_id:
-        draw(receipt_text(run))
+        draw(receipt_page(run))
     if run.override is not None:
         by = f"{one_line(run.override.by)} ({run.override.via})"
         write(

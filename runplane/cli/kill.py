@@ -9,8 +9,9 @@ from runplane.cli.completing import RunArgument
 from runplane.cli.duration import Duration
 from runplane.cli.ending import FIRST_WAIT, ending_summary, until_ended
 from runplane.cli.problem import Exit, exit_code_of, hint_of
-from runplane.cli.receipt import receipt_text
+from runplane.cli.receipt import receipt_page
 from runplane.cli.run_table import run_table
+from runplane.cli.run_words import ending_line
 from runplane.cli.selector import parse_selector
 from runplane.cli.session import talk
 from runplane.cli.size import count
@@ -167,7 +168,10 @@ def _print(killed: list[Killed]) -> None:
             continue
         if number:
             write("\n")
-        draw(receipt_text(run))
+        if run.kill_receipt is None and run.status is not Status.CANCELED:
+            write(f"{ending_line(run)}; it ended by itself before the kill took effect\n")
+        else:
+            draw(receipt_page(run))
     for one in killed:
         if one.error is not None:
             say(f"runplane: {one.run_id}: {one.error.message}")

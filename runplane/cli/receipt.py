@@ -6,31 +6,27 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from runplane.cli.duration import show_clock, show_duration
+from runplane.cli.labelled import labelled
 from runplane.cli.size import count, show_size
 from runplane.cli.terminal import one_line
 from runplane.contract.run import KillReceipt, Run, SignalSent
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    from rich.console import Group
 
 MAX_PROCESSES = 5
 MAX_SIGNALS = 4
 MAX_PIDS = 6
-_LABEL_WIDTH = 12
+LABEL_WIDTH = 11
 
 
-def receipt_text(run: Run) -> "Text":
+def receipt_page(run: Run) -> "Group":
     """The receipt of a run with its headline; without a receipt, the headline alone."""
     from rich.text import Text
 
-    text = Text()
     headline, style = _headline(run)
-    text.append(headline, style=style)
-    if run.kill_receipt is not None:
-        for label, line in receipt_lines(run.kill_receipt):
-            text.append(f"\n  {label:<{_LABEL_WIDTH}}", style="dim")
-            text.append(line)
-    return text
+    lines = receipt_lines(run.kill_receipt) if run.kill_receipt is not None else ()
+    return labelled(Text(headline, style=style), lines, label_width=LABEL_WIDTH)
 
 
 def _headline(run: Run) -> tuple[str, str]:
@@ -44,7 +40,7 @@ def _headline(run: Run) -> tuple[str, str]:
 
 
 def receipt_lines(receipt: KillReceipt) -> Iterator[tuple[str, str]]:
-    """Label and text of each line; a line that goes on under the same label has an empty one."""
+    """Label and text of each line; lines of the same kind have the same label."""
     reason = f', "{one_line(receipt.reason, 100)}"' if receipt.reason else ""
     yield "asked by", f"{one_line(receipt.requested_by)} ({receipt.via}){reason}"
     took = show_duration(receipt.duration_ms / 1000)
@@ -52,9 +48,9 @@ def receipt_lines(receipt: KillReceipt) -> Iterator[tuple[str, str]]:
         "took",
         f"{took}, {receipt.method}, {show_clock(receipt.started_at)} to {show_clock(receipt.ended_at)}",
     )
-    yield from _labelled("signals", _signals(receipt))
-    yield from _labelled("processes", _processes(receipt))
-    yield from _labelled("still alive", _survivors(receipt))
+    yield from (("signals", line) for line in _signals(receipt))
+    yield from (("processes", line) for line in _processes(receipt))
+    yield from (("still alive", line) for line in _survivors(receipt))
     yield "freed", _freed(receipt)
     if receipt.cleanup.workspace or receipt.cleanup.temp_bytes_removed:
         removed = receipt.cleanup.temp_bytes_removed
@@ -63,11 +59,6 @@ def receipt_lines(receipt: KillReceipt) -> Iterator[tuple[str, str]]:
     ways = ", ".join(receipt.verified_by) or "nothing"
     yield "proof", f"{ways}: " + ("no process is left" if receipt.verified else "processes are left")
     yield "command", receipt.command_id
-
-
-def _labelled(label: str, lines: Iterator[str]) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(lines):
-        yield (label if number == 0 else ""), line
 
 
 def _signals(receipt: KillReceipt) -> Iterator[str]:

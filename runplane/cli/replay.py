@@ -66,7 +66,7 @@ def replay(
             await _show_difference(client, run_id, *diff, as_json=as_json)
         elif at is not None:
             run = await _run_at(client, run_id, at)
-            write_json(run) if as_json else draw(run_page(run))
+            write_json(run) if as_json else draw(run_page(run, await _moment_of(client, run_id, at)))
         else:
             await _tell(client, run_id, as_json=as_json)
 
@@ -77,6 +77,15 @@ async def _run_at(client: Client, run_id: str, at: int | datetime) -> Run:
     if isinstance(at, int):
         return await client.get_run(run_id, at_seq=at)
     return await client.get_run(run_id, at=at)
+
+
+async def _moment_of(client: Client, run_id: str, at: int | datetime) -> datetime | None:
+    """When it was: the time of the last record that the shown run reflects."""
+    if isinstance(at, datetime):
+        return at
+    page = await client.run_events(run_id, limit=PAGE)
+    times = [record.time for record in page.items if record.seq <= at]
+    return times[-1] if times and (page.next_since_seq is None or page.next_since_seq >= at) else None
 
 
 async def _tell(client: Client, run_id: str, *, as_json: bool) -> None:

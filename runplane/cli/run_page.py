@@ -1,9 +1,11 @@
 """One run in full, for people: what it is, how it stands, why, and what to type next."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runplane.cli.duration import age_of, show_ago, show_clock, show_duration
+from runplane.cli.labelled import labelled
 from runplane.cli.receipt import receipt_lines
 from runplane.cli.run_words import exit_text, figure_of, runtime_of, status_text, stuck_of
 from runplane.cli.size import count, show_size
@@ -11,38 +13,32 @@ from runplane.cli.terminal import one_line
 from runplane.contract.run import Attempt, Run
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    from rich.console import Group
 
-_LABEL_WIDTH = 16
+LABEL_WIDTH = 14
 MAX_ATTEMPTS = 5
 BAR_CELLS = 20
 
 
-def run_page(run: Run) -> "Text":
-    """The page, as text with colour."""
+def run_page(run: Run, now: datetime | None = None) -> "Group":
+    """The page; ``now`` is the moment from which ages are seen, for a run as it was."""
     from rich.text import Text
 
-    text = Text()
-    text.append(run.run_id, style="bold")
-    text.append(f"  {one_line(run.workflow)}", style="bold")
-    text.append(f" (version {run.workflow_version})  ", style="dim")
-    text.append_text(status_text(run))
-    label_before = ""
-    for label, line in _lines(run):
-        text.append(f"\n  {label if label != label_before else '':<{_LABEL_WIDTH}}", style="dim")
-        text.append(line)
-        label_before = label
-    return text
+    headline = Text(run.run_id, style="bold")
+    headline.append(f"  {one_line(run.workflow)}")
+    headline.append(f" (version {run.workflow_version})  ", style="dim")
+    headline.append_text(status_text(run))
+    return labelled(headline, _lines(run, run.ended_at or now), label_width=LABEL_WIDTH)
 
 
-def _lines(run: Run) -> Iterator[tuple[str, str]]:
-    yield from _when(run)
-    yield from _how(run)
+def _lines(run: Run, now: datetime | None) -> Iterator[tuple[str, str]]:
+    yield from _when(run, now)
+    yield from _how(run, now)
     for name, value in run.params.items():
         yield "params", f"{one_line(name, 40)} = {_value(value)}"
     for condition in run.conditions:
         what = f"{condition.type} ({condition.verdict})" if condition.verdict else condition.type
-        since = f"for {show_duration(age_of(condition.since, run.ended_at))}"
+        since = f"for {show_duration(age_of(condition.since, now))}"
         yield "condition", f"{one_line(what)} {since}: {one_line(condition.detail)}"
     yield from _ending(run)
     yield from _relations(run)
@@ -51,35 +47,36 @@ def _lines(run: Run) -> Iterator[tuple[str, str]]:
         str(run.seq) + (f", {count(run.anomalies, 'anomaly', 'anomalies')}" if run.anomalies else ""),
     )
     if run.kill_receipt is not None:
-        for number, (label, line) in enumerate(receipt_lines(run.kill_receipt)):
-            yield ("kill receipt" if number == 0 else " " * number), f"{label:<12}{line}"
+        before = ""
+        for label, line in receipt_lines(run.kill_receipt):
+            yield "kill receipt", f"{label if label != before else '':<12}{line}"
+            before = label
     for line in _next(run):
         yield "next", line
 
 
-def _when(run: Run) -> Iterator[tuple[str, str]]:
-    yield "requested", f"{show_ago(run.created_at)} by {one_line(run.requested_by)} ({run.requested_via})"
+def _when(run: Run, now: datetime | None) -> Iterator[tuple[str, str]]:
+    yield (
+        "requested",
+        f"{_ago(run, run.created_at, now)} by {one_line(run.requested_by)} ({run.requested_via})",
+    )
     where = one_line(run.host) if run.host else "no host yet"
     yield "host", f"{where}, pool {run.pool or 'default'}, attempt {run.attempt}"
     if run.started_at is not None:
-        yield "started", show_clock(run.started_at) if run.ended_at is not None else show_ago(run.started_at)
+        yield "started", _ago(run, run.started_at, now)
     if run.ended_at is not None:
-        yield "ended", f"{show_clock(run.ended_at)}, after {show_duration(runtime_of(run))}"
+        yield "ended", f"{show_clock(run.ended_at)}, after {show_duration(runtime_of(run, now))}"
 
 
-def _how(run: Run) -> Iterator[tuple[str, str]]:
+def _how(run: Run, now: datetime | None) -> Iterator[tuple[str, str]]:
     if run.progress is not None:
         message = f'  "{one_line(run.progress.message)}"' if run.progress.message else ""
-        said = (
-            f", {show_duration(age_of(run.progress.updated_at, run.ended_at))} ago"
-            if run.ended_at is None
-            else ""
-        )
+        said = f", {show_duration(age_of(run.progress.updated_at, now))} ago" if run.ended_at is None else ""
         yield "progress", f"{_bar(run)}{figure_of(run.progress)}{message}{said}"
     if run.step is not None:
         yield (
             "step",
-            f"{one_line(run.step.name)}, for {show_duration(age_of(run.step.started_at, run.ended_at))}",
+            f"{one_line(run.step.name)}, for {show_duration(age_of(run.step.started_at, now))}",
         )
     sample = run.resources
     if sample is not None:
@@ -97,7 +94,7 @@ def _how(run: Run) -> Iterator[tuple[str, str]]:
             ),
         )
     if run.checkpoint is not None:
-        yield "checkpoint", f"{one_line(run.checkpoint.id, 16)}, {show_ago(run.checkpoint.at)}"
+        yield "checkpoint", f"{one_line(run.checkpoint.id, 16)}, {_ago(run, run.checkpoint.at, now)}"
     if len(run.attempts) > 1:
         for attempt in run.attempts[-MAX_ATTEMPTS:]:
             yield "attempts", _attempt(attempt)
@@ -142,6 +139,11 @@ def _next(run: Run) -> Iterator[str]:
         yield f"runplane kill {run.run_id}" + (" --force" if run.status == "terminating" else "")
         return
     yield f"runplane logs {run.run_id} --follow"
+
+
+def _ago(run: Run, moment: datetime, now: datetime | None) -> str:
+    """How long ago matters while the run is open; afterwards the time of day does."""
+    return show_clock(moment) if run.status.ended else show_ago(moment, now)
 
 
 def _bar(run: Run) -> str:

@@ -8,6 +8,7 @@ import click
 
 from runplane.cli.completing import WorkflowArgument
 from runplane.cli.duration import age_of, show_ago, show_duration
+from runplane.cli.labelled import labelled
 from runplane.cli.run_words import NOTHING
 from runplane.cli.session import talk
 from runplane.cli.size import count, show_size
@@ -18,6 +19,7 @@ from runplane.client import Client, WorkflowView
 from runplane.contract.errors import NotFound
 from runplane.contract.workflow import WorkflowDefinition
 
+LABEL_WIDTH = 10
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -145,17 +147,13 @@ def _draw_one(view: WorkflowView) -> None:
     from rich.text import Text
 
     definition = view.definition
-    text = Text()
-    text.append(f"{view.name}", style="bold")
-    text.append(f" (version {view.version})", style="dim")
-    for label, line in _lines(view, definition):
-        text.append(f"\n  {label:<12}", style="dim")
-        text.append(line)
-    draw(text)
+    headline = Text(view.name, style="bold")
+    headline.append(f" (version {view.version})", style="dim")
+    draw(labelled(headline, _lines(view, definition), label_width=LABEL_WIDTH))
 
 
 def _lines(view: WorkflowView, definition: WorkflowDefinition) -> list[tuple[str, str]]:
-    lines = [("", one_line(definition.description, 400))] if definition.description else []
+    lines = [("about", one_line(definition.description, 400))] if definition.description else []
     if view.applied_at is not None:
         lines.append(("applied", f"{show_ago(view.applied_at)} by {one_line(view.applied_by or NOTHING)}"))
     lines.append(("command", one_line(json.dumps(list(definition.command)), 400)))

@@ -14,7 +14,8 @@ PLACEHOLDER = re.compile(r"(?<!\$)\{([A-Za-z_][A-Za-z0-9_]*)\}")
 """A parameter's place in an argument: ``{epic}``. Other braces, such as a shell's ``${HOME}``, are left alone."""
 SECRET_PREFIX = "secret:"  # noqa: S105 - the form of a reference, not a secret
 """What a reference to a secret begins with; the agent alone resolves it."""
-_SECRET_REFERENCE = re.compile(r"secret:[A-Za-z0-9_][A-Za-z0-9_.-]*")
+SECRET_REFERENCE = re.compile(r"secret:([A-Za-z_][A-Za-z0-9_]{0,127})")
+"""A whole reference to a secret; its name is also that of an environment variable on the agent. Use fullmatch."""
 
 Ending = Literal["failed", "stuck", "timed_out", "lost"]
 
@@ -136,7 +137,7 @@ class WorkflowDefinition(StrictValue):
                 raise ValueError(f"{name!r} cannot name an environment variable: use letters, digits and _")
             if name.startswith("RUNPLANE_"):
                 raise ValueError(f"{name!r} is set by the agent: choose a name without RUNPLANE_")
-            if value.startswith(SECRET_PREFIX) and not _SECRET_REFERENCE.fullmatch(value):
+            if value.startswith(SECRET_PREFIX) and not SECRET_REFERENCE.fullmatch(value):
                 raise ValueError(f"{name!r} is no reference to a secret: write secret:NAME and nothing else")
             _no_nul(value)
         return env

@@ -260,6 +260,7 @@ async def test_lists_are_paged_and_many_are_killed_at_once(system: RunningSystem
             killed = await call(client, "kill_workflow", run_id=run_id)
             assert killed["confirmed"] is True
             assert killed["status"] in {"completed", "failed"}
+        await printed(client, quick[0], "line 299\n")
         logs = await call(client, "get_workflow_logs", run_id=quick[0])
         assert (logs["lines"], logs["truncated"]) == (100, False)
         assert "".join(item["text"] for item in logs["items"]).endswith("line 299\n")
@@ -347,29 +348,44 @@ async def test_every_revision_kills_and_is_told_of_changes(system: RunningSystem
 
 async def test_over_http_the_caller_is_the_actor(system: RunningSystem, home: Path, free_port: int) -> None:
     await register(system, home)
-    url = f"http://127.0.0.1:{free_port}/mcp"
+    alone = f"http://127.0.0.1:{free_port}/mcp"
     env = os.environ | {"RUNPLANE_HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
     async with await anyio.open_process(
         [sys.executable, "-m", "mcp_server.main", "--http", f"127.0.0.1:{free_port}"], env=env
     ) as process:
         try:
-            await _until_served(url)
-            async with (
-                httpx2.AsyncClient(headers=system.headers) as http,
-                Client(streamable_http_client(url, http_client=http)) as client,
-            ):
-                run_id = (await call(client, "run_workflow", workflow_name="quick"))["run_id"]
-                ended = await call(client, "wait_for_workflow", run_id=run_id)
-                assert ended["status"] == "completed"
-                status = await call(client, "get_workflow_status", run_id=run_id)
-                assert (status["requested_by"], status["requested_via"]) == ("operator", "mcp")
-            async with (
-                httpx2.AsyncClient(headers={"Authorization": "Bearer nobody"}) as http,
-                Client(streamable_http_client(url, http_client=http)) as client,
-            ):
+            await _until_served(alone)
+            for url in (f"{system.url}/mcp", alone):
+                await _runs_over_http(url, system.headers)
+            async with _over_http(alone, {"Authorization": "Bearer nobody"}) as client:
                 assert "token" in await refusal(client, "run_workflow", workflow_name="quick")
         finally:
             process.terminate()
+
+
+async def _runs_over_http(url: str, headers: dict[str, str]) -> None:
+    async with _over_http(url, headers) as client:
+        run_id = (await call(client, "run_workflow", workflow_name="stubborn"))["run_id"]
+        await printed(client, run_id, "told")
+        async with client.listen(resource_subscriptions=[f"run://{run_id}"]) as changes:
+            killed = await call(client, "kill_workflow", run_id=run_id, force=True)
+            assert (killed["status"], killed["confirmed"]) == ("killed", True)
+            assert killed["kill_receipt"]["via"] == "mcp"
+            with anyio.fail_after(LIMIT):
+                async for change in changes:
+                    assert getattr(change, "uri", None) == f"run://{run_id}"
+                    break
+        status = await call(client, "get_workflow_status", run_id=run_id)
+        assert (status["requested_by"], status["requested_via"]) == ("operator", "mcp")
+
+
+@asynccontextmanager
+async def _over_http(url: str, headers: dict[str, str]) -> AsyncIterator[Client]:
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=LIMIT) as http,
+        Client(streamable_http_client(url, http_client=http)) as client,
+    ):
+        yield client
 
 
 async def _until_served(url: str) -> None:

@@ -157,6 +157,18 @@ async def test_force_complete_ends_the_tree_and_keeps_what_was_seen(bench: Bench
     assert not alive(before.attempts[0].main.pid)
 
 
+async def test_an_outcome_declared_during_a_kill_is_the_one_that_counts(bench: Bench) -> None:
+    run_id = await bench.start("sh", "-c", "trap '' TERM; while :; do sleep 1; done")
+    await bench.running(run_id)
+    await bench.order(KillRun(run_id=run_id, grace_seconds=1.0))
+    await bench.until(run_id, lambda run: run.status == "terminating")
+    await bench.order(ForceCompleteRun(run_id=run_id, outcome="completed"))
+    run = await bench.ended(run_id)
+    assert run.status == "completed"
+    assert run.kill_receipt is not None
+    assert run.kill_receipt.verified
+
+
 async def test_restart_ends_the_old_run_and_names_the_new_one(bench: Bench) -> None:
     run_id, new_id = await bench.start(*FOREVER), new_run_id()
     await bench.running(run_id)

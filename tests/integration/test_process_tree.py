@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import shutil
 import signal
 import sys
 import time
@@ -215,6 +216,39 @@ async def test_end_before_the_signal_is_told_as_it_was(bench: Bench) -> None:
     assert ended.verified
     assert ended.signals == ()
     assert str(ended.exit) == "exit 7"
+
+
+async def test_a_full_disk_does_not_lose_the_ending(bench: Bench) -> None:
+    disk = bench.home / "runs"
+    disk.mkdir()
+    if os.system(f"mount -t tmpfs -o size=128k none '{disk}' 2>/dev/null") != 0:
+        pytest.skip("may not mount a small disk")
+    try:
+        process = await bench.launch("sh", "-c", "read wait; sleep 1000 & exit 3")
+        with pytest.raises(OSError, match="No space"), (disk / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(b"x" * 4096)
+        await process.close_stdin()
+        assert str(await asyncio.wait_for(process.wait_exit(), LIMIT)) == "exit 3"
+        assert '"code": 3' in (process.directory / "exit.json").read_text()
+        ended = await process.terminate(signal=signal.SIGTERM, grace_seconds=0, force=True)
+        assert ended.verified
+        await until(lambda: not is_alive(process.shim), "the shim has ended")
+        assert '"empty_at"' in (process.directory / "exit.json").read_text()
+        with pytest.raises(LaunchError) as caught:
+            await bench.launch("sleep", "1000")
+        assert caught.value.kind == "no_resources"
+    finally:
+        assert os.system(f"umount -l '{disk}'") == 0
+
+
+async def test_a_removed_directory_keeps_no_shim(bench: Bench) -> None:
+    process = await bench.launch("sleep", "1000")
+    shutil.rmtree(process.directory)
+    ended = await process.terminate(signal=signal.SIGTERM, grace_seconds=5, force=False)
+    assert ended.verified
+    assert str(ended.exit) == "SIGTERM"
+    await until(lambda: not is_alive(process.shim), "the shim has ended")
 
 
 # --- being ended -----------------------------------------------------------------------------------------------------
@@ -637,7 +671,7 @@ async def test_a_killed_zygote_is_replaced_and_its_shims_go_on(bench: Bench) -> 
 
 
 async def test_a_zygote_that_does_not_answer(bench: Bench, tmp_path: Path) -> None:
-    launcher = Launcher(tmp_path, bench.mechanism, launch_seconds=0.3)
+    launcher = Launcher(tmp_path, bench.mechanism, launch_seconds=2.0)
     await launcher.start()
     assert launcher.zygote_pid is not None
     os.kill(launcher.zygote_pid, signal.SIGSTOP)
