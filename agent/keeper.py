@@ -10,6 +10,7 @@ import asyncio
 import logging
 import signal as signals
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, get_args
 
 from agent import claim, environment, receipts, workspace
@@ -169,10 +170,12 @@ class Keeper:
             )
             self.process = await self._hall.launcher.launch(request)
         except LaunchError as error:
-            if error.kind == "already_launched":
-                await self._take_up()
-            else:
+            process = await self._launched_before(error, directory)
+            if process is None:
                 await self._fail(receipts.launch_failure(error))
+            else:
+                self.process = process
+                await self._spawned(process)
         except (InvalidInput, RunDirectoryError) as error:
             await self._fail(Failure(kind=error.error_code, message=error.message))
         except OSError as error:
@@ -181,6 +184,10 @@ class Keeper:
             )
         else:
             await self._spawned(self.process)
+
+    async def _launched_before(self, error: LaunchError, directory: Path) -> AttemptProcess | None:
+        """The process that an earlier agent had started here; None where none ever was, and none will be."""
+        return await self._hall.launcher.adopt(directory) if error.kind == "already_launched" else None
 
     async def _fail(self, failure: Failure) -> None:
         await self.story.tell(self.story.fact(RunFailed(failure=failure)))

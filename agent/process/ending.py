@@ -54,6 +54,8 @@ class Ending:
         if self._shim_pidfd is None:
             self._shim_ended()
             return
+        if self._take_file() and self.counted_out:
+            self._shim_over_callback()
         asyncio.get_running_loop().add_reader(self._shim_pidfd, self._shim_ended)
         if self._link is None:
             self._watch_main()
@@ -86,15 +88,13 @@ class Ending:
     def _shim_ended(self) -> None:
         self._close_shim()
         self.shim_over.set()
-        record = self._read()
-        if record is not None:
-            self._take(record)
-            self.counted_out = self.counted_out or record.empty_at is not None
-        elif not self.ended.is_set() and self._record.main.boot_id == current_boot():
+        if not self._take_file() and not self.ended.is_set() and self._record.main.boot_id == current_boot():
             self._watch_main()
         self._shim_over_callback()
 
     def _watch_main(self) -> None:
+        if self.ended.is_set():
+            return
         if self._main_pidfd is None:
             self._main_pidfd = open_pidfd(self._record.main)
         if self._main_pidfd is None:
@@ -135,6 +135,14 @@ class Ending:
         with contextlib.suppress(OSError):
             self._files.write_exit(record)
         return record
+
+    def _take_file(self) -> bool:
+        """Take what ``exit.json`` says, if it is there."""
+        record = self._read()
+        if record is not None:
+            self._take(record)
+            self.counted_out = self.counted_out or record.empty_at is not None
+        return record is not None
 
     def _take(self, record: ExitRecord) -> None:
         self.exit = record

@@ -9,16 +9,17 @@ import itertools
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from agent.process.errors import LaunchError
-from agent.process.identity import is_alive
+from agent.process.identity import identify, is_alive
 from agent.process.kernel import read_head, read_stat
 from agent.process.launcher import Launcher, LaunchRequest
 from agent.process.procfs import pids
@@ -27,7 +28,8 @@ from agent.process.tree import AttemptProcess
 pytestmark = pytest.mark.anyio
 
 Mechanism = Literal["cgroup", "subreaper"]
-LIMIT = 10.0
+LIMIT = 20.0
+ROOT = Path(__file__).parents[2]
 PYTHON = sys.executable
 
 
@@ -218,16 +220,27 @@ async def test_end_before_the_signal_is_told_as_it_was(bench: Bench) -> None:
     assert str(ended.exit) == "exit 7"
 
 
-async def test_a_full_disk_does_not_lose_the_ending(bench: Bench) -> None:
-    disk = bench.home / "runs"
-    disk.mkdir()
-    if os.system(f"mount -t tmpfs -o size=128k none '{disk}' 2>/dev/null") != 0:
+@contextlib.contextmanager
+def small_disk(path: Path) -> Iterator[Path]:
+    path.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", path], check=False).returncode:
         pytest.skip("may not mount a small disk")
     try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", path], check=True)
+
+
+def fill(disk: Path) -> None:
+    with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(b"x" * 4096)
+
+
+async def test_a_full_disk_does_not_lose_the_ending(bench: Bench) -> None:
+    with small_disk(bench.home / "runs") as disk:
         process = await bench.launch("sh", "-c", "read wait; sleep 1000 & exit 3")
-        with pytest.raises(OSError, match="No space"), (disk / "filler").open("wb", buffering=0) as filler:
-            while True:
-                filler.write(b"x" * 4096)
+        fill(disk)
         await process.close_stdin()
         assert str(await asyncio.wait_for(process.wait_exit(), LIMIT)) == "exit 3"
         assert '"code": 3' in (process.directory / "exit.json").read_text()
@@ -238,8 +251,6 @@ async def test_a_full_disk_does_not_lose_the_ending(bench: Bench) -> None:
         with pytest.raises(LaunchError) as caught:
             await bench.launch("sleep", "1000")
         assert caught.value.kind == "no_resources"
-    finally:
-        assert os.system(f"umount -l '{disk}'") == 0
 
 
 async def test_a_removed_directory_keeps_no_shim(bench: Bench) -> None:
@@ -532,6 +543,43 @@ async def test_an_agent_that_died_finds_its_run_again(bench: Bench) -> None:
     ended = await adopted.terminate(signal=signal.SIGTERM, grace_seconds=LIMIT, force=False)
     assert ended.verified
     assert str(ended.exit) == "exit 9"
+
+
+AGENT = """
+import asyncio, sys
+from pathlib import Path
+from agent.process.launcher import Launcher, LaunchRequest
+async def main(home, mechanism, run_id, directory):
+    launcher = Launcher(Path(home), mechanism)
+    await launcher.start()
+    request = LaunchRequest(
+        run_id=run_id, attempt=1, directory=Path(directory), argv=("cat",), cwd="/", env={"PATH": "/usr/bin:/bin"}
+    )
+    await launcher.launch(request)
+    print(launcher.zygote_pid, flush=True)
+    await asyncio.sleep(1000)
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_kill_9_of_a_whole_agent(bench: Bench) -> None:
+    request = bench.request("cat")
+    arguments = (str(bench.home), bench.mechanism, request.run_id, str(request.directory))
+    agent = await asyncio.create_subprocess_exec(
+        PYTHON, "-c", AGENT, *arguments, stdout=asyncio.subprocess.PIPE, env={"PYTHONPATH": str(ROOT)}
+    )
+    assert agent.stdout is not None
+    zygote = identify(int(await asyncio.wait_for(agent.stdout.readline(), LIMIT)))
+    assert zygote is not None
+    agent.kill()
+    await agent.communicate()
+    await until(lambda: not is_alive(zygote), "the zygote has ended by itself")
+    adopted = await bench.launcher.adopt(request.directory)
+    assert adopted is not None
+    bench.keep(adopted)
+    assert is_alive(adopted.main), "its standard input is held by the shim"
+    assert await adopted.close_stdin()
+    assert str(await asyncio.wait_for(adopted.wait_exit(), LIMIT)) == "exit 0"
 
 
 async def test_what_ended_while_no_agent_was_there(bench: Bench) -> None:
