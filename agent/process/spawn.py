@@ -9,6 +9,7 @@ import os
 import signal
 from typing import Any
 
+from agent.process.clone import fork_into
 from agent.process.kernel import read_head
 
 LAUNCH_FAILED = 127
@@ -19,9 +20,10 @@ _FIRST_FREE = 3
 class HeldChild:
     """The forked child before its exec. Call ``release`` once, or ``drop``."""
 
-    def __init__(self, pid: int, go: int, outcome: int) -> None:
-        """Keep the pid and our ends of the two pipes."""
+    def __init__(self, pid: int, go: int, outcome: int, *, in_cgroup: bool) -> None:
+        """Keep the pid and our ends of the two pipes. ``in_cgroup``: it was born in the cgroup of the spec."""
         self.pid = pid
+        self.in_cgroup = in_cgroup
         self._go = go
         self._outcome = outcome
 
@@ -43,15 +45,17 @@ class HeldChild:
 
 
 def fork_held(spec: dict[str, Any], stdin: int, stdout: int, stderr: int) -> HeldChild:
-    """Fork a child that will run ``spec`` (``argv cwd env``) on the three descriptors; raises OSError."""
+    """Fork a child that will run ``spec`` (``argv cwd env cgroup``) on the three descriptors; raises OSError."""
     # The strings are made before the fork: what may fail must not fail in the child.
     argv = [os.fsencode(argument) for argument in spec["argv"]]
     env = {os.fsencode(name): os.fsencode(value) for name, value in spec["env"].items()}
     cwd = os.fsencode(spec["cwd"])
     go_read, go_write = os.pipe()
     outcome_read, outcome_write = os.pipe()
+    cgroup = spec.get("cgroup")
     try:
-        pid = os.fork()
+        born_there = fork_into(cgroup) if cgroup is not None else None
+        pid = os.fork() if born_there is None else born_there
     except OSError:
         for descriptor in (go_read, go_write, outcome_read, outcome_write):
             os.close(descriptor)
@@ -64,7 +68,7 @@ def fork_held(spec: dict[str, Any], stdin: int, stdout: int, stderr: int) -> Hel
             os._exit(LAUNCH_FAILED)
     os.close(go_read)
     os.close(outcome_write)
-    return HeldChild(pid, go_write, outcome_read)
+    return HeldChild(pid, go_write, outcome_read, in_cgroup=born_there is not None)
 
 
 def _become(

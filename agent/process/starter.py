@@ -113,7 +113,7 @@ class _Start:
         return os.open(name, flags, 0o600, dir_fd=self._directory)
 
     def _process_record(self, child: HeldChild) -> dict[str, Any]:
-        cgroup = self._join_cgroup(child.pid)
+        cgroup = self._spec["cgroup"] if child.in_cgroup else self._join_cgroup(child.pid)
         main, shim = read_stat(child.pid), read_stat(self._shim)
         return {
             "run_id": self._spec["run_id"],

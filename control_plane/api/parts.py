@@ -1,7 +1,8 @@
 """What routes share: the context, who asks, waiting for a position, reading a body, and answering without a detour.
 
 Answers are written by the model's own serialiser straight into the response; ``response_model`` on a route is there
-for the documentation.
+for the documentation. Every dependency is a coroutine: a plain function would be called in a thread, and the way
+there and back is longer than all of its work.
 """
 
 import re
@@ -37,25 +38,25 @@ MAX_POSITION = 2**63 - 1
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)")
 
 
-def context_of(request: Request) -> Context:
+async def context_of(request: Request) -> Context:
     """The parts of the control plane."""
     context: Context = request.app.state.context
     return context
 
 
-def once_of(request: Request) -> Once:
+async def once_of(request: Request) -> Once:
     """The one answer of each keyed request."""
     once: Once = request.app.state.once
     return once
 
 
-def actor_of(request: Request) -> Actor:
+async def actor_of(request: Request) -> Actor:
     """Who asks: set by the gate."""
     actor: Actor = request.state.actor
     return actor
 
 
-def run_id_of(
+async def run_id_of(
     run_id: Annotated[
         str,
         Path(
@@ -75,7 +76,7 @@ def run_id_of(
     return run_id
 
 
-def host_id_of(
+async def host_id_of(
     host_id: Annotated[
         str,
         Path(
@@ -91,7 +92,7 @@ def host_id_of(
     return host_id
 
 
-def workflow_name_of(
+async def workflow_name_of(
     name: Annotated[
         str,
         Path(
@@ -121,7 +122,7 @@ async def reflects(request: Request) -> None:
             field="min_seq",
             value=asked[:80],
         )
-    read_model = context_of(request).read_model
+    read_model = (await context_of(request)).read_model
     if not await read_model.wait_for(int(asked), MIN_SEQ_SECONDS):
         raise Unavailable(
             f"log position {asked} is not reached yet (now {read_model.position}): ask again in a moment",
