@@ -11,10 +11,10 @@ from starlette.responses import Response, StreamingResponse
 
 from control_plane.api.documents import OutputItem, OutputPage
 from control_plane.api.events import require_run
-from control_plane.api.output import PAGE_BYTES, Chunk, OutputReader, Tail, Which
 from control_plane.api.parts import BASE, MAX_POSITION, ContextOf, Reflects, RunIdOf, answer, only, problems
 from control_plane.api.stream import HEARTBEAT_SECONDS, SEND_SECONDS
 from control_plane.context import Context
+from control_plane.output import PAGE_BYTES, Chunk, OutputReader, Tail, Which
 from runplane.contract.errors import InvalidInput
 
 router = APIRouter(prefix=BASE, tags=["runs"])

@@ -19,7 +19,7 @@ from runplane.cli.duration import age_of, show_duration
 from runplane.cli.following import PlainView, ProgressView
 from runplane.cli.problem import Exit, Problem
 from runplane.cli.receipt import receipt_page
-from runplane.cli.record_line import record_line
+from runplane.cli.record_line import draw_record
 from runplane.cli.run_table import run_table
 from runplane.cli.size import count
 from runplane.cli.terminal import console, draw, plain, say, write, write_json
@@ -220,7 +220,7 @@ class _Story:
         }
         if not self._as_json:
             for _, record in sorted(records.items()):
-                draw(record_line(record))
+                draw_record(record)
         surfaces = {record.actor.surface for record in records.values()}
         if not {"cli", "mcp"} <= surfaces:
             raise Problem(f"the log should name cli and mcp, but names {', '.join(sorted(surfaces))}")

@@ -9,9 +9,9 @@ import click
 
 from runplane.cli.completing import HostArgument, RunArgument
 from runplane.cli.duration import Moment
-from runplane.cli.record_line import record_line
+from runplane.cli.record_line import draw_record
 from runplane.cli.session import talk
-from runplane.cli.terminal import draw, say, write_json
+from runplane.cli.terminal import say, write_json
 from runplane.client import Client, Record, RecordPage
 
 PAGE = 1000
@@ -107,7 +107,7 @@ def _show(record: Record, wanted: Wanted, *, as_json: bool) -> None:
     if as_json:
         write_json(record)
     else:
-        draw(record_line(record, with_run=wanted.run_id is None))
+        draw_record(record, with_run=wanted.run_id is None)
 
 
 async def _followed(client: Client, wanted: Wanted) -> AsyncGenerator[Record]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runplane.cli.duration import show_duration
 from runplane.cli.size import count
-from runplane.cli.terminal import one_line
+from runplane.cli.terminal import draw_line, one_line
 from runplane.client import Record
 from runplane.contract.envelope import COMMAND_TYPES
 
@@ -34,8 +34,14 @@ _WARNINGS = frozenset(
 NOBODY = "-"
 
 
-def record_line(record: Record, *, with_run: bool = True) -> "Text":
-    """The line, coloured where the terminal has colours."""
+def draw_record(record: Record, *, with_run: bool = True, before: "Text | None" = None) -> None:
+    """Draw the line, after what is to stand ``before`` it."""
+    head = record_head(record, with_run=with_run)
+    draw_line(before + head if before is not None else head, detail_of(record))
+
+
+def record_head(record: Record, *, with_run: bool = True) -> "Text":
+    """Everything but the detail, coloured where the terminal has colours."""
     from rich.text import Text
 
     line = Text()
@@ -45,9 +51,6 @@ def record_line(record: Record, *, with_run: bool = True) -> "Text":
     if with_run:
         line.append(f"{record.run_id or subject_of(record):<16}  ")
     line.append(one_line(actor_of(record), 60), style="cyan")
-    detail = detail_of(record)
-    if detail:
-        line.append(f"  {detail}")
     return line
 
 

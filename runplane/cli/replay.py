@@ -10,7 +10,7 @@ import click
 from runplane.cli.completing import RunArgument
 from runplane.cli.difference import differences
 from runplane.cli.duration import parse_moment
-from runplane.cli.record_line import record_line
+from runplane.cli.record_line import draw_record
 from runplane.cli.run_page import run_page
 from runplane.cli.run_words import status_text
 from runplane.cli.session import talk
@@ -122,8 +122,7 @@ def _show(record: Record, run: Run | None, *, as_json: bool) -> None:
 
     line = status_text(run) if run is not None else Text("-")
     line.pad_right(max(0, 14 - len(line)))
-    line.append_text(record_line(record, with_run=False))
-    draw(line)
+    draw_record(record, with_run=False, before=line)
 
 
 async def _show_difference(

@@ -64,15 +64,28 @@ def console(*, err: bool = False) -> "Console":
     )
 
 
-def draw(*renderables: Any) -> None:
-    """Draw on standard output, without blanks at the ends of lines in a pipe."""
+def draw(renderable: Any) -> None:
+    """Draw on standard output. In a pipe nothing is cut or padded."""
     screen = console()
     if screen.is_terminal:
-        screen.print(*renderables, sep="\n")
+        screen.print(renderable)
         return
     with screen.capture() as captured:
-        screen.print(*renderables, sep="\n")
+        screen.print(renderable)
     write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def draw_line(head: "Text", rest: str) -> None:
+    """One line; where the terminal is too narrow, ``rest`` goes on a second one, cut at the edge."""
+    from rich.text import Text
+
+    screen = console()
+    is_narrow = screen.is_terminal and head.cell_len + len(rest) + 2 > screen.width
+    if rest and not is_narrow:
+        head = head.copy().append(f"  {rest}")
+    draw(head)
+    if rest and is_narrow:
+        screen.print(Text(f"        {rest}", style="dim"), no_wrap=True, overflow="ellipsis")
 
 
 def say(text: str) -> None:

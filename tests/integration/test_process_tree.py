@@ -442,8 +442,9 @@ async def test_ten_at_once(bench: Bench) -> None:
     assert {end.exit for end in ended.processes} == {"SIGKILL"}
 
 
+@pytest.mark.parametrize("bench", ["cgroup"], indirect=True)
 async def test_a_process_that_left_its_cgroup(bench: Bench) -> None:
-    if bench.mechanism != "cgroup" or os.geteuid() != 0:
+    if os.geteuid() != 0:
         pytest.skip("only a privileged process can leave its cgroup")
     process = await bench.launch("sleep", "1000")
     assert process.cgroup is not None
@@ -457,9 +458,8 @@ async def test_a_process_that_left_its_cgroup(bench: Bench) -> None:
     await assert_over(bench, process)
 
 
+@pytest.mark.parametrize("bench", ["cgroup"], indirect=True)
 async def test_a_tree_that_is_frozen_by_its_cgroup(bench: Bench) -> None:
-    if bench.mechanism != "cgroup":
-        pytest.skip("freezing needs a cgroup")
     process = await bench.launch("sleep", "1000")
     assert process.control_group is not None
     assert process.control_group.freeze()
