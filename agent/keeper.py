@@ -8,16 +8,15 @@ and the broker all its output.
 
 import asyncio
 import logging
-import signal as signals
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, get_args
 
-from agent import claim, environment, receipts, workspace
+from agent import claim, receipts, workspace
+from agent.ending import Ending
 from agent.hall import Hall
+from agent.launch import request_for
 from agent.process.errors import LaunchError, RunDirectoryError
-from agent.process.launcher import LaunchRequest
-from agent.process.records import TreeEnded
 from agent.process.tree import AttemptProcess
 from agent.story import Story
 from agent.watch.follow import follow_reports
@@ -28,25 +27,17 @@ from runplane.contract.envelope import Envelope
 from runplane.contract.errors import InvalidInput
 from runplane.contract.events import (
     CommandRejected,
-    LeftoversFound,
     OutcomeOverridden,
-    ProcessExited,
     ProcessSpawned,
     RunCanceled,
-    RunCompleted,
     RunFailed,
-    RunKilled,
     RunLost,
     RunTerminating,
-    RunTimedOut,
-    SurvivorsFound,
     TerminationEscalated,
-    TreeVerifiedGone,
 )
-from runplane.contract.run import Actor, Failure, KillReceipt, Resources, Status
+from runplane.contract.run import Failure, Resources, Status
 from runplane.contract.value import Value
 from runplane.core.decide import Rejection, decide
-from runplane.core.state import Termination
 from runplane.stamp import now
 
 log = logging.getLogger("agent.keeper")
@@ -67,12 +58,11 @@ class Keeper:
         self._on_done = on_done
         self._lock = asyncio.Lock()
         self._finished = asyncio.Event()
-        self._escalate = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reports: ReportFile | None = None
         self._sampler = TreeSampler()
         self._freed = False
-        self._ending = False
+        self._ending: Ending | None = None
 
     async def start(self, order: Envelope, start: StartRun) -> bool:
         """Claim the run and start it; False when somebody else has it or it is over. Raises ``Unavailable``."""
@@ -150,24 +140,9 @@ class Keeper:
 
     async def _launch(self) -> None:
         """Start the process; what keeps it from starting becomes the run's failure."""
-        spec, attempt = self.story.spec, self.story.attempt
-        directory = workspace.attempt_directory(self._hall.settings.runs, self.run_id, attempt)
+        directory = workspace.attempt_directory(self._hall.settings.runs, self.run_id, self.story.attempt)
         try:
-            request = LaunchRequest(
-                run_id=self.run_id,
-                attempt=attempt,
-                directory=directory,
-                argv=spec.argv,
-                cwd=workspace.prepare(spec.workspace, directory),
-                env=environment.build(
-                    spec,
-                    run_id=self.run_id,
-                    attempt=attempt,
-                    directory=directory,
-                    secrets=self._hall.settings.secrets,
-                ),
-                params=spec.params,
-            )
+            request = request_for(self._hall.settings, self.story, directory)
             self.process = await self._hall.launcher.launch(request)
         except LaunchError as error:
             process = await self._launched_before(error, directory)
@@ -223,8 +198,8 @@ class Keeper:
             await self._spawned(process)
         else:
             self._watch(process, recovered=True)
-            if self.story.state.termination is not None:
-                self._end(process)
+            if self.story.state.termination is not None and self._ending is not None:
+                self._ending.begin()
 
     async def _take_up_without_process(self, status: Status, directory: str) -> None:
         run = self.story.state.run
@@ -245,7 +220,15 @@ class Keeper:
 
     def _watch(self, process: AttemptProcess, *, recovered: bool) -> None:
         self._reports = ReportFile(process.directory / "reports.jsonl")
-        self._spawn(self._until_exit(process))
+        self._ending = Ending(
+            self.story,
+            process,
+            self._lock,
+            spawn=self._spawn,
+            last_reports=self._last_reports,
+            on_end=self._finish,
+        )
+        self._spawn(self._ending.until_exit())
         self._spawn(
             follow_reports(
                 self._reports,
@@ -257,7 +240,7 @@ class Keeper:
         )
         self._ship(recovered=recovered)
         if self.story.spec.timeout is not None:
-            self._spawn(self._until_timeout(self.story.spec.timeout))
+            self._spawn(self._ending.until_timeout(self.story.spec.timeout))
 
     def _ship(self, *, recovered: bool) -> None:
         directory = workspace.attempt_directory(self._hall.settings.runs, self.run_id, self.story.attempt)
@@ -273,153 +256,22 @@ class Keeper:
             if facts and run is not None and not run.status.ended:
                 await self.story.tell(*facts)
 
-    async def _until_exit(self, process: AttemptProcess) -> None:
-        """Wait for the natural end; an end that was ordered is told by whoever carries it out."""
-        await process.wait_exit()
-        leftovers = process.leftovers()
-        if leftovers and not self._ordered_to_end:
-            policy = self.story.spec.leftovers
-            found = LeftoversFound(processes=receipts.leftovers_of(leftovers), policy=policy)
-            async with self._lock:
-                await self.story.tell(self.story.fact(found))
-            limit = self.story.spec.kill.grace if policy == "end" else None
-            await self._wait_gone(process, limit)
-        if self._ordered_to_end:
-            return
-        ended = await self._terminate(process, grace_seconds=0.0, force=True)
-        async with self._lock:
-            if not self._ordered_to_end:
-                await self._tell_natural_end(process, ended, None)
-
-    async def _wait_gone(self, process: AttemptProcess, limit: float | None) -> None:
-        try:
-            async with asyncio.timeout(limit):
-                await process.wait_gone()
-        except TimeoutError:
-            log.info("%s: leftovers outlived the grace and are ended", self.run_id)
-
-    async def _until_timeout(self, timeout: float) -> None:
-        run = self.story.state.run
-        began = run.started_at if run is not None and run.started_at is not None else now()
-        await asyncio.sleep(max(0.0, timeout - (now() - began).total_seconds()))
-        async with self._lock:
-            run = self.story.state.run
-            if run is None or run.status not in (Status.RUNNING, Status.PAUSED):
-                return
-            fact = RunTerminating(
-                purpose="timeout",
-                method="graceful",
-                grace_seconds=self.story.spec.kill.grace,
-                reason=f"its time of {timeout:g} s was up",
-            )
-            await self.story.tell(self.story.fact(fact))
-            self._carry_out(fact)
-
-    @property
-    def _ordered_to_end(self) -> bool:
-        """Whether an ordered end is under way or over."""
-        return self.story.state.termination is not None
-
     def _carry_out(self, fact: Value) -> None:
         """Begin what a decided fact says is under way."""
         match fact:
-            case RunTerminating() if self.process is not None:
-                self._end(self.process)
-            case TerminationEscalated():
-                self._escalate.set()
+            case RunTerminating() if self._ending is not None:
+                self._ending.begin()
+            case TerminationEscalated() if self._ending is not None:
+                self._ending.escalate()
             case OutcomeOverridden() if fact.detached:
                 self._finish(ship=False)
             case _:
                 pass
 
-    async def _terminate(self, process: AttemptProcess, *, grace_seconds: float, force: bool) -> TreeEnded:
-        """End the tree and prove it; name survivors in the log and go on until none is left."""
-        while True:
-            ended = await process.terminate(
-                signal=signals.Signals[self.story.spec.kill.signal],
-                grace_seconds=grace_seconds,
-                force=force,
-                escalate=self._escalate,
-            )
-            if ended.verified:
-                return ended
-            async with self._lock:
-                survivors = SurvivorsFound(survivors=receipts.survivors_of(ended.survivors))
-                await self.story.tell(self.story.fact(survivors))
-            await process.wait_gone()
-            force = True
-
-    def _end(self, process: AttemptProcess) -> None:
-        """Begin to end the tree, once: a further order meanwhile changes the purpose, not the ending."""
-        termination = self.story.state.termination
-        if termination is not None and not self._ending:
-            self._ending = True
-            self._spawn(self._end_tree(process, termination))
-
-    async def _end_tree(self, process: AttemptProcess, began_by: Termination) -> None:
-        ended = await self._terminate(process, grace_seconds=began_by.grace_seconds, force=began_by.force)
-        async with self._lock:
-            run = self.story.state.run
-            if run is None or run.status.ended:
-                return
-            termination = self.story.state.termination or began_by
-            cleanup = workspace.clean(self.story.spec.workspace, process.directory)
-            receipt = receipts.receipt_of(termination, ended, cleanup)
-            fact = self._end_by(termination, ended, receipt)
-            if fact is None:
-                await self._tell_natural_end(process, ended, receipt)
-            else:
-                await self._tell_ordered_end(process, termination, fact)
-
-    def _end_by(self, termination: Termination, ended: TreeEnded, receipt: KillReceipt) -> Value | None:
-        """The ending an order leads to; None where the main process had ended by itself before it was signalled."""
-        if termination.purpose == "force_complete":
-            return OutcomeOverridden(
-                outcome=termination.outcome or "failed",
-                reason=termination.reason,
-                observed=receipts.observed_of(ended),
-                receipt=receipt,
-            )
-        if receipts.ended_by_itself(ended, self.process):
-            return None
-        if termination.purpose == "timeout":
-            failure = Failure(kind="timeout", message=termination.reason or "its time was up")
-            return RunTimedOut(failure=failure, receipt=receipt)
-        return RunKilled(receipt=receipt)
-
-    async def _tell_ordered_end(self, process: AttemptProcess, termination: Termination, fact: Value) -> None:
-        actor = Actor(principal=termination.requested_by, surface=termination.via)
-        exited = ProcessExited.model_validate(receipts.exited(process.exit))
-        await self.story.tell(
-            *self._last_reports(),
-            self.story.fact(exited),
-            self.story.fact(fact, actor=actor, command_id=termination.command_id),
-        )
-        self._finish(ship=False)
-
-    async def _tell_natural_end(
-        self, process: AttemptProcess, ended: TreeEnded, receipt: KillReceipt | None
-    ) -> None:
-        """The main process ended by itself: its exit decides."""
-        run = self.story.state.run
-        if run is None:
-            return
-        if receipt is None:
-            workspace.clean(self.story.spec.workspace, process.directory)
-        facts: list[Value] = [
-            ProcessExited.model_validate(receipts.exited(process.exit)),
-            TreeVerifiedGone(verified_by=ended.verified_by, receipt=receipt),
-        ]
-        if not run.status.ended:
-            failure = receipts.failure_of(process.exit)
-            facts.append(RunFailed(failure=failure) if failure is not None else RunCompleted())
-        await self.story.tell(*self._last_reports(), *(self.story.fact(fact) for fact in facts))
-        self._finish(ship=False)
-
     def _last_reports(self) -> list[Envelope]:
         return self.story.reported(self._reports.read(last=True)) if self._reports is not None else []
 
-    def _finish(self, *, ship: bool) -> None:
+    def _finish(self, *, ship: bool = False) -> None:
         """The run has ended: free its slot, send what is left, then be forgotten."""
         if self._finished.is_set():
             return

@@ -1,0 +1,199 @@
+"""How an attempt ends: by itself, by order, by its time; and how that is told. Made by the keeper for a live process.
+
+Rules. One ending a tree: a further order meanwhile changes the purpose or cuts the grace short, never begins a second
+one. The main process's own ending decides where nothing had been sent to it; what was declared decides over both. An
+ending is told only when the kernel has shown that nothing of the tree is left; until then survivors are named.
+"""
+
+import asyncio
+import logging
+import signal as signals
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from agent import receipts, workspace
+from agent.process.records import TreeEnded
+from agent.process.tree import AttemptProcess
+from agent.story import Story
+from runplane.contract.envelope import Envelope
+from runplane.contract.events import (
+    LeftoversFound,
+    OutcomeOverridden,
+    ProcessExited,
+    RunCompleted,
+    RunFailed,
+    RunKilled,
+    RunTerminating,
+    RunTimedOut,
+    SurvivorsFound,
+    TreeVerifiedGone,
+)
+from runplane.contract.run import Actor, Failure, KillReceipt, Status
+from runplane.contract.value import Value
+from runplane.core.state import Termination
+from runplane.stamp import now
+
+log = logging.getLogger("agent.ending")
+
+
+class Ending:
+    """The end of one process tree. ``lock`` is the keeper's: telling an end and deciding an order exclude each other.
+
+    ``spawn`` runs work beside the keeper, ``last_reports`` gives what the workflow said and nobody has told yet,
+    ``on_end`` is called once the end is on disk.
+    """
+
+    def __init__(
+        self,
+        story: Story,
+        process: AttemptProcess,
+        lock: asyncio.Lock,
+        *,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        last_reports: Callable[[], list[Envelope]],
+        on_end: Callable[[], None],
+    ) -> None:
+        """Nothing is ended before :meth:`begin` or the process's own end."""
+        self._story = story
+        self._process = process
+        self._lock = lock
+        self._spawn = spawn
+        self._last_reports = last_reports
+        self._on_end = on_end
+        self._cut_short = asyncio.Event()
+        self._begun = False
+
+    def begin(self) -> None:
+        """Begin to end the tree as was ordered; once."""
+        termination = self._story.state.termination
+        if termination is not None and not self._begun:
+            self._begun = True
+            self._spawn(self._by_order(termination))
+
+    def escalate(self) -> None:
+        """Cut the grace short."""
+        self._cut_short.set()
+
+    async def until_exit(self) -> None:
+        """Wait for the natural end; an end that was ordered is told by whoever carries it out."""
+        await self._process.wait_exit()
+        leftovers = self._process.leftovers()
+        if leftovers and not self._ordered:
+            policy = self._story.spec.leftovers
+            found = LeftoversFound(processes=receipts.leftovers_of(leftovers), policy=policy)
+            async with self._lock:
+                await self._story.tell(self._story.fact(found))
+            await self._wait_gone(self._story.spec.kill.grace if policy == "end" else None)
+        if self._ordered:
+            return
+        ended = await self._terminate(grace_seconds=0.0, force=True)
+        async with self._lock:
+            if not self._ordered:
+                await self._tell_natural_end(ended, None)
+
+    async def until_timeout(self, timeout: float) -> None:
+        """End the attempt when it has run for ``timeout`` seconds since it was started."""
+        run = self._story.state.run
+        began = run.started_at if run is not None and run.started_at is not None else now()
+        await asyncio.sleep(max(0.0, timeout - (now() - began).total_seconds()))
+        async with self._lock:
+            run = self._story.state.run
+            if run is None or run.status not in (Status.RUNNING, Status.PAUSED):
+                return
+            fact = RunTerminating(
+                purpose="timeout",
+                method="graceful",
+                grace_seconds=self._story.spec.kill.grace,
+                reason=f"its time of {timeout:g} s was up",
+            )
+            await self._story.tell(self._story.fact(fact))
+            self.begin()
+
+    @property
+    def _ordered(self) -> bool:
+        """Whether an ordered end is under way or over."""
+        return self._story.state.termination is not None
+
+    async def _wait_gone(self, limit: float | None) -> None:
+        try:
+            async with asyncio.timeout(limit):
+                await self._process.wait_gone()
+        except TimeoutError:
+            log.info("%s: leftovers outlived the grace and are ended", self._story.run_id)
+
+    async def _terminate(self, *, grace_seconds: float, force: bool) -> TreeEnded:
+        """End the tree and prove it; name survivors in the log and go on until none is left."""
+        while True:
+            ended = await self._process.terminate(
+                signal=signals.Signals[self._story.spec.kill.signal],
+                grace_seconds=grace_seconds,
+                force=force,
+                escalate=self._cut_short,
+            )
+            if ended.verified:
+                return ended
+            async with self._lock:
+                survivors = SurvivorsFound(survivors=receipts.survivors_of(ended.survivors))
+                await self._story.tell(self._story.fact(survivors))
+            await self._process.wait_gone()
+            force = True
+
+    async def _by_order(self, began_by: Termination) -> None:
+        ended = await self._terminate(grace_seconds=began_by.grace_seconds, force=began_by.force)
+        async with self._lock:
+            run = self._story.state.run
+            if run is None or run.status.ended:
+                return
+            termination = self._story.state.termination or began_by
+            cleanup = workspace.clean(self._story.spec.workspace, self._process.directory)
+            receipt = receipts.receipt_of(termination, ended, cleanup)
+            fact = self._end_by(termination, ended, receipt)
+            if fact is None:
+                await self._tell_natural_end(ended, receipt)
+            else:
+                await self._tell_ordered_end(termination, fact)
+
+    def _end_by(self, termination: Termination, ended: TreeEnded, receipt: KillReceipt) -> Value | None:
+        """The ending an order leads to; None where the main process had ended by itself before it was signalled."""
+        if termination.purpose == "force_complete":
+            return OutcomeOverridden(
+                outcome=termination.outcome or "failed",
+                reason=termination.reason,
+                observed=receipts.observed_of(ended),
+                receipt=receipt,
+            )
+        if receipts.ended_by_itself(ended, self._process):
+            return None
+        if termination.purpose == "timeout":
+            failure = Failure(kind="timeout", message=termination.reason or "its time was up")
+            return RunTimedOut(failure=failure, receipt=receipt)
+        return RunKilled(receipt=receipt)
+
+    async def _tell_ordered_end(self, termination: Termination, fact: Value) -> None:
+        actor = Actor(principal=termination.requested_by, surface=termination.via)
+        await self._story.tell(
+            *self._last_reports(),
+            self._story.fact(self._exited()),
+            self._story.fact(fact, actor=actor, command_id=termination.command_id),
+        )
+        self._on_end()
+
+    async def _tell_natural_end(self, ended: TreeEnded, receipt: KillReceipt | None) -> None:
+        """The main process ended by itself: its exit decides."""
+        run = self._story.state.run
+        if run is None:
+            return
+        if receipt is None:
+            workspace.clean(self._story.spec.workspace, self._process.directory)
+        facts: list[Value] = [
+            self._exited(),
+            TreeVerifiedGone(verified_by=ended.verified_by, receipt=receipt),
+        ]
+        if not run.status.ended:
+            failure = receipts.failure_of(self._process.exit)
+            facts.append(RunFailed(failure=failure) if failure is not None else RunCompleted())
+        await self._story.tell(*self._last_reports(), *(self._story.fact(fact) for fact in facts))
+        self._on_end()
+
+    def _exited(self) -> ProcessExited:
+        return ProcessExited.model_validate(receipts.exited(self._process.exit))
