@@ -7,6 +7,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -29,6 +30,8 @@ STARTS_TIMES = 3
 def main() -> int:
     """Measure and print; 1 when a target was missed and ``--check`` asked."""
     asked = _arguments()
+    # Being told to end is an exception like any other: whatever was started is ended on the way out.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     notes: list[str] = []
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="runplane-bench-")))

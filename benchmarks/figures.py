@@ -33,11 +33,12 @@ class Figures:
 
 
 def figures(samples: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Figures]:
-    """All of them, in the order of the samples."""
+    """All of them, in the order of the samples; what was not measured is left out."""
     return [
         _figures(operation, contender, by_contender)
         for operation, by_contender in samples.items()
-        for contender in by_contender
+        for contender, own in by_contender.items()
+        if own
     ]
 
 

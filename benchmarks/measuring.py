@@ -43,14 +43,16 @@ def measure(
 ) -> Measured:
     """Take ``rounds`` rounds after ``warm_up`` that are thrown away, or as many as begin within ``seconds``."""
     until = time.monotonic() + seconds
-    samples: dict[str, dict[str, list[float]]] = {key: {} for key in OPERATIONS}
+    samples: dict[str, dict[str, list[float]]] = {
+        key: {contender.name: [] for contender in contenders} for key in OPERATIONS
+    }
     taken = 0
     for number in range(-warm_up, rounds):
         if time.monotonic() > until:
             break
         for operation, name, milliseconds in _round(contenders, shift=number):
             if number >= 0:
-                samples[operation].setdefault(name, []).append(milliseconds)
+                samples[operation][name].append(milliseconds)
         taken = number + 1
     return Measured(samples=samples, rounds=taken, complete=taken == rounds)
 
@@ -65,7 +67,7 @@ def measure_starts(measured: Measured, contenders: Mapping[Contender, Announceme
             contender.start_many(VISITORS)
             last = max(announcements.next() for _ in range(VISITORS))
             if number:
-                measured.samples["starts"].setdefault(contender.name, []).append((last - began) / 1e6)
+                measured.samples["starts"][contender.name].append((last - began) / 1e6)
 
 
 def _round(contenders: Mapping[Contender, Announcements], shift: int) -> Iterator[tuple[str, str, float]]:

@@ -82,7 +82,11 @@ class Supervisor:
                 stderr=output,
                 start_new_session=True,
             )
-        self._wait_ready()
+        try:
+            self._wait_ready()
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -149,7 +153,6 @@ class Supervisor:
             except httpx.TransportError:
                 if self._process.poll() is not None or time.monotonic() > until:
                     said = (self._directory / "supervisord.out").read_text(errors="replace")
-                    self.close()
                     raise PeerMissing(f"supervisord did not come up: {said[-2000:]}") from None
             time.sleep(0.05)
 

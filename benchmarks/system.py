@@ -40,17 +40,10 @@ class Runplane:
                 env=self._env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
         try:
-            self._verb("wait-ready", "--timeout", f"{_READY_SECONDS:g}")
-        except subprocess.CalledProcessError as error:
+            self._connect(directory)
+        except BaseException:
             self._end()
-            said = (directory / "up.out").read_text(errors="replace")
-            raise RuntimeError(f"runplane up is not ready: {error.stderr}\n{said[-3000:]}") from None
-        endpoint = json.loads((self._home / "endpoint.json").read_text())
-        self._base = f"{endpoint['url']}/api/v1"
-        self._headers = {"Authorization": f"Bearer {endpoint['token']}"}
-        self._http = httpx.Client(base_url=self._base, headers=self._headers, timeout=LIMIT_SECONDS)
-        (host,) = self._ask("GET", "/hosts")["items"]
-        self.version = f"{host['version']}, trees held by {host['mechanism']}"
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -104,6 +97,19 @@ class Runplane:
             asked = [http.post("/runs", json={"workflow": "visitor"}) for _ in range(count)]
             for answer in await asyncio.gather(*asked):
                 answer.raise_for_status()
+
+    def _connect(self, directory: Path) -> None:
+        try:
+            self._verb("wait-ready", "--timeout", f"{_READY_SECONDS:g}")
+        except subprocess.CalledProcessError as error:
+            said = (directory / "up.out").read_text(errors="replace")
+            raise RuntimeError(f"runplane up is not ready: {error.stderr}\n{said[-3000:]}") from None
+        endpoint = json.loads((self._home / "endpoint.json").read_text())
+        self._base = f"{endpoint['url']}/api/v1"
+        self._headers = {"Authorization": f"Bearer {endpoint['token']}"}
+        self._http = httpx.Client(base_url=self._base, headers=self._headers, timeout=LIMIT_SECONDS)
+        (host,) = self._ask("GET", "/hosts")["items"]
+        self.version = f"{host['version']}, trees held by {host['mechanism']}"
 
     def _settle(self) -> None:
         """Wait until no run is open."""

@@ -5,10 +5,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from control_plane.read_model import HostView, WorkflowView
-from runplane.contract.ids import HostId, PoolName, RecordId, RunId, WorkflowName
+from runplane.contract.ids import RecordId, RunId, WorkflowName
 from runplane.contract.run import Actor, Resources, Run
 from runplane.contract.value import Moment
 from runplane.contract.workflow import WorkflowDefinition
+
+MAX_ARGUMENTS = 1_000
 
 
 class Document(BaseModel):
@@ -177,6 +179,3 @@ class Liveness(Document):
     """Yes or no, and nothing more."""
 
     status: Literal["ok", "ready", "not_ready"]
-
-
-__all__ = ["HostId", "HostView", "PoolName", "WorkflowView"]

@@ -12,6 +12,7 @@ from runplane.contract.run import Run
 if TYPE_CHECKING:
     from rich.table import Table
 
+MAX_PROGRESS = 15
 _MANY_PERCENT = 9.95
 
 
@@ -21,11 +22,12 @@ def run_table(runs: Iterable[Run]) -> "Table":
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("RUN", no_wrap=True, min_width=16)
-    table.add_column("WORKFLOW", no_wrap=True, overflow="ellipsis", min_width=6)
+    # Columns that may wrap are the first to give way; a name has no blanks, so it is cut and never wraps.
+    table.add_column("WORKFLOW", overflow="ellipsis", min_width=6)
     table.add_column("STATUS", no_wrap=True, min_width=9)
-    table.add_column("PROGRESS", no_wrap=True, overflow="ellipsis", min_width=6)
+    table.add_column("PROGRESS", no_wrap=True, overflow="ellipsis", min_width=6, max_width=MAX_PROGRESS)
     table.add_column("AGE", no_wrap=True, justify="right", min_width=3)
-    table.add_column("HOST", no_wrap=True, overflow="ellipsis", min_width=4)
+    table.add_column("HOST", overflow="ellipsis", min_width=4)
     table.add_column("CPU", no_wrap=True, justify="right", min_width=3)
     table.add_column("MEM", no_wrap=True, justify="right", min_width=4)
     for run in runs:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -123,5 +124,6 @@ def _reader_gone() -> NoReturn:
     # The interpreter flushes once more at the end, and would complain.
     sink = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
-        os.dup2(sink, stream.fileno())
+        with suppress(OSError):
+            os.dup2(sink, stream.fileno())
     sys.exit(READER_GONE)
