@@ -1,8 +1,9 @@
 """The resident loop of a shim: it only waits, reaps, records and answers.
 
-Rules: ``exit.json`` is on disk before anybody is told of the exit; no agent, and any number of them one after the
-other, makes no difference; it is over when the main process has ended, no child is left, and both are recorded. The
-room for the records was set aside at the launch, so a full disk does not lose an ending. Standard library alone.
+Rules: an agent that listens is told at once what the kernel said, and keeps it in its own journal before it tells
+anybody; ``exit.json`` is for whoever comes later, and is written meanwhile. No agent, and any number of them one after
+the other, makes no difference; it is over when the main process has ended, no child is left, and both are recorded.
+The room for the records was set aside at the launch, so a full disk does not lose an ending. Standard library alone.
 """
 
 import contextlib
@@ -52,6 +53,7 @@ class Reaper:
         self._exit: dict[str, Any] | None = None
         self._empty = False
         self._unused_reserves = reserves(os.getpid())
+        self._announced: dict[str, Any] | None = None
         self._recorded: dict[str, Any] | None = None
         self._record_tries = 0
         self._reaped: deque[tuple[int, int | None, str | None]] = deque(maxlen=REAPED_KEPT)
@@ -72,6 +74,7 @@ class Reaper:
         """Until main has ended, nobody is left and both are on disk."""
         while True:
             self._reap()
+            self._announce()
             self._record()
             settled = self._recorded == self._exit or self._record_tries > RECORD_RETRIES
             if self._empty and settled:
@@ -118,10 +121,18 @@ class Reaper:
                 if self._launch_error is not None:
                     self._exit["launch_error"] = self._launch_error
 
+    def _announce(self) -> None:
+        """Say what is new: that main has ended and how, that nobody is left."""
+        if self._exit is None or self._announced == self._exit:
+            return
+        self._announced = dict(self._exit)
+        self.tell({"event": "exit", "exit": self._announced})
+        if self._empty:
+            self.tell({"event": "gone", "reaped": list(self._reaped)[-REAPED_WITH_GONE:]})
+
     def _record(self) -> None:
         if self._exit is None or self._recorded == self._exit:
             return
-        announced = self._record_tries
         self._record_tries += 1
         exit_ = dict(self._exit)
         try:
@@ -129,14 +140,11 @@ class Reaper:
             use_reserve(self._directory, reserved, "exit.json", json.dumps(exit_).encode())
             del self._unused_reserves[:1]
             self._recorded = exit_
-            announced, self._record_tries = 0, 0
+            self._record_tries = 0
         except OSError:
             # A full disk may have room later; a directory that was removed will not come back.
             if os.fstat(self._directory).st_nlink == 0:
                 self._record_tries = RECORD_RETRIES + 1
-        # A full disk must not hide the ending from an agent that listens: it is told once at the first failure.
-        if announced == 0:
-            self.tell({"event": "exit", "exit": exit_})
 
     def _serve(self, descriptor: int) -> None:
         if descriptor == self._wake:
@@ -169,7 +177,7 @@ class Reaper:
         answer: dict[str, Any] = {"id": request.get("id")}
         match request.get("ask"):
             case "hello":
-                answer |= {"main": self._main, "exit": self._recorded, "children_left": self._has_children()}
+                answer |= {"main": self._main, "exit": self._exit, "children_left": self._has_children()}
             case "close_stdin":
                 if self._stdin is not None:
                     os.close(self._stdin)
@@ -208,7 +216,6 @@ class Reaper:
         for name in (SOCKET_NAME, *self._unused_reserves):
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self._directory)
-        self.tell({"event": "gone", "reaped": list(self._reaped)[-REAPED_WITH_GONE:]})
         until = time.monotonic() + FLUSH_SECONDS
         for connection in self._connections.values():
             while connection.unsent and (left := until - time.monotonic()) > 0:

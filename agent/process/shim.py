@@ -4,7 +4,7 @@ Rules:
 
 - It outlives the agent and is disturbed by none: it never relays output and needs no one to listen.
 - It is the child subreaper, so every orphan of the tree becomes its child: no children left means all gone.
-- ``process.json`` is on disk before the program runs; ``exit.json`` before anybody is told of the exit.
+- ``process.json`` is on disk before the program runs; ``exit.json`` before this process ends.
 - It stays outside the attempt's cgroup, ends by itself when main has ended, no child is left and both are recorded.
 - One of these is resident for every run, and every page it writes to is its own: standard library alone, the work of
   starting is done in a child that ends, and what all shims have in common is set up by the zygote before the fork.

@@ -71,10 +71,12 @@ class Termination:
         if self._tree.rebooted:
             return self._receipt(verified=True)
         with self._evidence.pidfds:
-            self._evidence.measure(self._look())
+            members = self._look()
+            self._evidence.measure(members)
             if self._method == "graceful":
                 await self._ask_main_to_end()
-            verified = await self._kill_and_verify()
+                members = self._look()
+            verified = await self._kill_and_verify(members)
             await self._await_record()
             return self._receipt(verified=verified)
 
@@ -106,11 +108,10 @@ class Termination:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
-    async def _kill_and_verify(self) -> bool:
+    async def _kill_and_verify(self, members: list[ProcessFacts]) -> bool:
         """Strike and look again until the kernel says that nobody is there; False when the limit came first."""
         until = time.monotonic() + self._limit
         while True:
-            members = self._look()
             if not members and await self._verify():
                 return True
             if members:
@@ -119,6 +120,7 @@ class Termination:
                 self._evidence.make_room()
             if time.monotonic() > until:
                 return self._name_survivors()
+            members = self._look()
 
     def _strike(self, members: list[ProcessFacts]) -> None:
         """SIGKILL to everyone, at once."""
