@@ -13,6 +13,7 @@ from agent.process.clone import fork_into
 from agent.process.kernel import read_head
 
 LAUNCH_FAILED = 127
+_KEPT_BY_LIBC = frozenset({32, 33})
 _UMASK = 0o022
 _FIRST_FREE = 3
 
@@ -104,10 +105,17 @@ def _become(
 
 
 def _ignored() -> list[int]:
-    """Signals that are ignored now, whoever asked for it; an exec resets handlers, but not these."""
+    """Signals that are ignored now, whoever asked for it; an exec resets handlers, but not these.
+
+    The two that the C library keeps for itself cannot be set by anyone, though some parents hand them down ignored.
+    """
     status = read_head("/proc/self/status")
     mask = int(status[status.index(b"SigIgn:") + 7 :].split(None, 1)[0], 16)
-    return [number for number in range(1, mask.bit_length() + 1) if mask >> (number - 1) & 1]
+    return [
+        number
+        for number in range(1, mask.bit_length() + 1)
+        if mask >> (number - 1) & 1 and number not in _KEPT_BY_LIBC
+    ]
 
 
 def _close_all_but(kept: int) -> None:

@@ -148,6 +148,7 @@ class WorkflowRequest(WorkflowDefinition):
     )
 
     name: WorkflowName | None = None  # type: ignore[assignment]
+    command: tuple[str, ...] = Field(min_length=1, max_length=MAX_ARGUMENTS)
     workspace: str = Field(
         default="temporary", min_length=1, max_length=4096, pattern=r"^(/[^\x00]*|temporary|kept)$"
     )

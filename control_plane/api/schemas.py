@@ -101,6 +101,7 @@ def request_schemas() -> dict[str, Schema]:
             schemas[name]["properties"][field] = _kept(schemas[name]["properties"][field], schema)
     arguments = schemas["WorkflowRequest"]["properties"]["command"]
     arguments["items"] |= {"pattern": _NO_NUL}
+    arguments["prefixItems"] = [{"type": "string", "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"}]
     return schemas
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from control_plane.command_side.arguments import MAX_ARGUMENT_BYTES
 from control_plane.command_side.desk import CATCH_UP_SECONDS, Desk
 from control_plane.command_side.parameters import check_schema, problem, refuse, shortened
 from control_plane.command_side.repetition import Repeatable
@@ -150,6 +151,12 @@ def _check(definition: WorkflowDefinition) -> None:
                 )
             ]
         )
+    for index, argument in enumerate(definition.command):
+        if len(argument.encode()) > MAX_ARGUMENT_BYTES:
+            field = f"command[{index}]"
+            raise refuse(
+                [problem(field, f"{field} is longer than the {MAX_ARGUMENT_BYTES} bytes the kernel takes")]
+            )
     size = len(definition.model_dump_json(by_alias=True))
     if size > MAX_DEFINITION_BYTES:
         raise InvalidInput(

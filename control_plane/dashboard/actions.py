@@ -1,19 +1,23 @@
 """The buttons of a run: kill, restart, force-complete. Each asks first, waits for the proof, and shows it."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nicegui import ui
+from pydantic import ValidationError
 
 from control_plane.command_side import ForceCompleteRequest, KillRequest, RestartRequest
+from control_plane.command_side.requests import MAX_REASON_CHARACTERS
 from control_plane.context import Context
 from control_plane.dashboard import words
-from runplane.contract.errors import RunplaneError
-from runplane.contract.run import Actor, KillReceipt, Run
-from runplane.core.state import RunState
+from control_plane.dashboard.frame import pairs
+from runplane.contract.errors import InvalidInput, RunplaneError
+from runplane.contract.run import Actor, KillReceipt, Run, Status
 
 WAIT_SECONDS = 60.0
+_SAID_FOR_MS = 15_000
 
 
 class RunActions:
@@ -24,20 +28,23 @@ class RunActions:
         self._context = context
         self._run_id = run_id
         self._actor = actor
+        self._client = ui.context.client
+        self._place = ui.element("div").classes("hidden")
 
     def buttons(self) -> Callable[[Run], None]:
         """Place the buttons; what is returned shows those that make sense for the run as it is."""
-        kill = ui.button("Kill", icon="stop_circle", on_click=self._ask_kill).props(
-            "unelevated color=negative"
-        )
-        restart = ui.button("Restart", icon="restart_alt", on_click=self._ask_restart).props("outline")
-        force = ui.button("Force-complete", icon="flag", on_click=self._ask_force).props("outline")
-        for button in (kill, restart, force):
-            button.props("no-caps dense").classes("q-px-sm")
+        with ui.row().classes("rp-buttons"):
+            kill = ui.button("Kill", icon="stop_circle", on_click=self._ask_kill).props(
+                "unelevated color=negative"
+            )
+            restart = ui.button("Restart", icon="restart_alt", on_click=self._ask_restart).props("outline")
+            force = ui.button("Force-complete", icon="flag", on_click=self._ask_force).props("outline")
+            for button in (kill, restart, force):
+                button.props("no-caps dense").classes("rp-button")
 
         def show(run: Run) -> None:
             kill.set_visibility(not run.status.ended)
-            restart.set_enabled(run.restarted_as is None)
+            restart.set_visibility(run.restarted_as is None)
             force.set_text("Force-complete" if not run.status.ended else "Declare another outcome")
 
         return show
@@ -45,187 +52,227 @@ class RunActions:
     def _run(self) -> Run | None:
         return self._context.read_model.run(self._run_id)
 
+    @contextmanager
+    def _dialog(self, title: str, text: str) -> Iterator[ui.dialog]:
+        """A dialog that asks; it is taken out of the page when it closes."""
+        with (
+            self._place,
+            ui.dialog().props(f'aria-label="{title}"') as dialog,
+            ui.card().classes("rp-dialog"),
+        ):
+            ui.label(title).classes("rp-title").props("role=heading aria-level=2")
+            ui.label(text).classes("rp-soft")
+            yield dialog
+        dialog.on("hide", dialog.delete)
+        dialog.open()
+
     def _ask_kill(self) -> None:
         run = self._run()
         if run is None:
             return
-        with ui.dialog() as dialog, ui.card().classes("w-96"):
-            ui.label(f"Kill {run.run_id}?").classes("rp-title")
-            where = f" on {run.host}" if run.host else ""
-            ui.label(
-                f"{run.workflow}{where}: its whole process tree is ended, and what proves it is shown."
-                if run.status != "pending"
-                else "No process exists yet: it is canceled and will never start."
-            ).classes("rp-soft")
-            reason = ui.input("Reason (kept in the log)").classes("w-full").props("autofocus")
-            force = ui.checkbox("At once, without the grace")
-            grace = ui.number("Grace, seconds", min=0, max=3600, placeholder="the workflow's").classes(
-                "w-full"
-            )
+        where = f" on {run.host}" if run.host else ""
+        text = (
+            f"{run.workflow}{where}: its whole process tree is ended, and what proves it is shown."
+            if run.status is not Status.PENDING
+            else "No process of it exists yet: it is canceled and will never start."
+        )
+        with self._dialog(f"Kill {run.run_id}?", text) as dialog:
+            reason = _reason()
+            grace = ui.number("Grace in seconds (empty: the workflow's)", min=0, max=3600).classes("w-full")
+            force = ui.checkbox("At once, without any grace")
             grace.bind_enabled_from(force, "value", backward=lambda value: not value)
 
             async def go() -> None:
-                dialog.close()
-                request = KillRequest(
-                    reason=reason.value or None,
-                    force=bool(force.value),
-                    grace_seconds=float(grace.value) if grace.value is not None and not force.value else None,
-                )
-                await self._carry_out("Killing", lambda: self._kill(request))
+                given = None if force.value or grace.value is None else float(grace.value)
+                await self._carry_out("Killing", lambda: self._kill(reason.value, bool(force.value), given))
 
             _choices(dialog, "Kill", go, danger=True)
-        dialog.open()
 
-    async def _kill(self, request: KillRequest) -> None:
+    async def _kill(self, reason: str | None, force: bool, grace: float | None) -> None:  # noqa: FBT001
+        request = KillRequest(reason=reason or None, force=force, grace_seconds=grace)
         await self._context.command_side.kill_run(self._run_id, request, self._actor)
-        state = await self._ended()
+        state = await self._context.read_model.wait_until(
+            self._run_id, lambda state: state.run is not None and state.run.status.ended, WAIT_SECONDS
+        )
         if state.run is not None:
-            show_end(state.run)
+            self._show_end(state.run)
 
     def _ask_restart(self) -> None:
         run = self._run()
         if run is None:
             return
-        with ui.dialog() as dialog, ui.card().classes("w-[28rem]"):
-            ui.label(f"Restart {run.run_id}?").classes("rp-title")
-            ui.label(
-                "It has ended: it is started again with the same configuration, as a new run."
-                if run.status.ended
-                else "Its whole tree is ended first; only when that is verified does the new run start."
-            ).classes("rp-soft")
-            reason = ui.input("Reason (kept in the log)").classes("w-full").props("autofocus")
-            text = ui.textarea(
-                "Parameters (JSON)", value=json.dumps(run.params, indent=2, ensure_ascii=False)
+        text = (
+            "It has ended: it is started again with the same configuration, as a new run."
+            if run.status.ended
+            else "Its whole tree is ended first; only when that is verified does the new run start."
+        )
+        with self._dialog(f"Restart {run.run_id}?", text) as dialog:
+            reason = _reason()
+            before = run.params
+            params = ui.textarea(
+                "Parameters (JSON)",
+                value=json.dumps(before, indent=2, ensure_ascii=False),
+                validation=lambda text: _objection(text, before),
             )
-            text.classes("w-full rp-mono").props("autogrow outlined")
+            params.classes("w-full rp-mono").props("autogrow outlined spellcheck=false")
 
             async def go() -> None:
-                params = _changed(text.value or "{}", run.params)
-                if params is None:
-                    return
-                dialog.close()
-                request = RestartRequest(reason=reason.value or None, params=params or None)
-                await self._carry_out("Restarting", lambda: self._restart(request))
+                await self._carry_out("Restarting", lambda: self._restart(reason.value, params.value, before))
 
-            _choices(dialog, "Restart", go)
-        dialog.open()
+            _choices(dialog, "Restart", go, check=params.validate)
 
-    async def _restart(self, request: RestartRequest) -> None:
+    async def _restart(self, reason: str | None, text: str | None, before: dict[str, Any]) -> None:
+        request = RestartRequest(reason=reason or None, params=changed(text or "{}", before) or None)
         accepted = await self._context.command_side.restart_run(self._run_id, request, self._actor)
-        new_run_id = accepted.new_run_id
-        if new_run_id is None:
+        if accepted.new_run_id is None:
             return
         await self._context.read_model.wait_until(
-            new_run_id, lambda state: state.run is not None and state.run.status != "pending", WAIT_SECONDS
+            accepted.new_run_id, lambda state: state.run is not None, WAIT_SECONDS
         )
-        ui.notify(f"Restarted as {new_run_id}", type="positive")
-        ui.navigate.to(f"/runs/{new_run_id}")
+        self._client.open(f"/runs/{accepted.new_run_id}")
 
     def _ask_force(self) -> None:
         run = self._run()
         if run is None:
             return
-        with ui.dialog() as dialog, ui.card().classes("w-96"):
-            ui.label(f"Declare the outcome of {run.run_id}?").classes("rp-title")
-            ui.label(
-                f"It ended as {run.status}. What you declare replaces that, and both stay in the log."
-                if run.status.ended
-                else "Its tree is ended first, unless you leave it alive. What was seen stays beside your word."
-            ).classes("rp-soft")
+        text = (
+            f"It ended as {words.status(run.status)}. What you declare replaces that, and both stay in the log."
+            if run.status.ended
+            else "Its tree is ended first, unless you leave it alive. What was seen stays beside your word."
+        )
+        ended = run.status.ended
+        with self._dialog(f"Declare the outcome of {run.run_id}?", text) as dialog:
             outcome = ui.toggle({"completed": "completed", "failed": "failed"}, value="failed").props(
                 "no-caps"
             )
-            reason = ui.input("Reason (kept in the log)").classes("w-full").props("autofocus")
+            reason = _reason()
             detach = ui.checkbox("Leave its processes alive")
-            detach.set_visibility(not run.status.ended)
+            detach.set_visibility(not ended)
 
             async def go() -> None:
-                dialog.close()
-                request = ForceCompleteRequest(
-                    outcome=outcome.value,
-                    reason=reason.value or None,
-                    detach=bool(detach.value),
-                    replace=run.status.ended,
-                )
-                await self._carry_out("Declaring", lambda: self._force(request))
+                given = (reason.value or None, outcome.value, bool(detach.value), ended)
+                await self._carry_out("Declaring the outcome of", lambda: self._force(*given))
 
             _choices(dialog, "Declare", go, danger=True)
-        dialog.open()
 
-    async def _force(self, request: ForceCompleteRequest) -> None:
+    async def _force(self, reason: str | None, outcome: Any, detach: bool, replace: bool) -> None:  # noqa: FBT001
+        request = ForceCompleteRequest(outcome=outcome, reason=reason, detach=detach, replace=replace)
         await self._context.command_side.force_complete_run(self._run_id, request, self._actor)
-        await self._context.read_model.wait_until(
+        state = await self._context.read_model.wait_until(
             self._run_id,
             lambda state: (
                 state.run is not None
+                and state.run.status.ended
                 and state.run.override is not None
                 and state.run.override.outcome == request.outcome
             ),
             WAIT_SECONDS,
         )
-        run = self._run()
-        if run is not None:
-            show_end(run)
-
-    async def _ended(self) -> RunState:
-        return await self._context.read_model.wait_until(
-            self._run_id, lambda state: state.run is not None and state.run.status.ended, WAIT_SECONDS
-        )
+        if state.run is not None:
+            self._show_end(state.run)
 
     async def _carry_out(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Do it, with a sign that it is under way, and say plainly when it was refused."""
-        note = ui.notification(f"{what} {self._run_id} …", spinner=True, timeout=None)
+        """Do it, with a sign that it is under way, and say plainly when it was refused.
+
+        It is done to its end even if the viewer leaves meanwhile; then there is nobody to tell.
+        """
+        with self._place:
+            note = ui.notification(f"{what} {self._run_id} …", spinner=True, timeout=None)
         try:
             await work()
         except RunplaneError as error:
-            ui.notify(error.message, type="negative", multi_line=True, timeout=10_000, close_button="OK")
+            self._say(error.message, "negative")
+        except ValidationError as error:
+            self._say("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()), "negative")
         except TimeoutError:
-            ui.notify(
-                f"{self._run_id}: not done after {WAIT_SECONDS:.0f} s; it goes on, and this page shows when it is",
-                type="warning",
-                multi_line=True,
-                timeout=10_000,
+            self._say(
+                f"{self._run_id}: not done after {WAIT_SECONDS:.0f} s. It goes on, and this page shows when it is; "
+                f"if its grace is long, kill it again at once, without grace",
+                "warning",
             )
         finally:
-            note.dismiss()
+            if not self._client.is_deleted:
+                note.dismiss()
 
+    def _say(self, message: str, type: Any) -> None:
+        if self._client.is_deleted:
+            return
+        with self._place:
+            ui.notify(message, type=type, multi_line=True, timeout=_SAID_FOR_MS, close_button="OK")
 
-def show_end(run: Run) -> None:
-    """How it ended, and the receipt."""
-    with ui.dialog() as dialog, ui.card().classes("w-[40rem] max-w-full"):
-        ui.label(f"{run.run_id} is {str(run.status).replace('_', ' ')}").classes("rp-title")
-        if words.outcome(run):
-            ui.label(words.outcome(run)).classes("rp-soft")
-        if run.kill_receipt is not None:
-            receipt_card(run.kill_receipt)
-        with ui.row().classes("w-full justify-end"):
-            ui.button("Close", on_click=dialog.close).props("flat no-caps")
-    dialog.open()
+    def _show_end(self, run: Run) -> None:
+        """How it ended, and the receipt."""
+        if self._client.is_deleted:
+            return
+        with self._dialog(f"{run.run_id} is {words.status(run.status)}", words.outcome(run)) as dialog:
+            if run.kill_receipt is not None:
+                receipt_card(run.kill_receipt)
+            with ui.row().classes("rp-choices"):
+                ui.button("Close", on_click=dialog.close).props("unelevated no-caps autofocus")
 
 
 def receipt_card(receipt: KillReceipt) -> None:
-    """The receipt, line by line."""
-    with ui.column().classes("gap-1 w-full"):
-        for line in words.receipt_lines(receipt):
-            ui.label(line).classes("rp-mono").style("overflow-wrap: anywhere")
+    """What the receipt proves, and the receipt line by line."""
+    proven = receipt.verified and not receipt.survivors
+    with ui.row().classes("rp-proof items-center gap-2 no-wrap " + ("rp-green" if proven else "rp-red")):
+        ui.icon("verified" if proven else "gpp_bad", size="sm")
+        ui.label(words.receipt_headline(receipt))
+    pairs(words.receipt_lines(receipt))
 
 
-def _choices(
-    dialog: ui.dialog, label: str, go: Callable[[], Awaitable[None]], *, danger: bool = False
-) -> None:
-    with ui.row().classes("w-full justify-end q-mt-sm"):
-        ui.button("Cancel", on_click=dialog.close).props("flat no-caps")
-        ui.button(label, on_click=go).props(f"unelevated no-caps color={'negative' if danger else 'primary'}")
-
-
-def _changed(text: str, before: dict[str, Any]) -> dict[str, Any] | None:
-    """The parameters that were changed; None, with a word to the viewer, where the text is not a JSON object."""
+def changed(text: str, before: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that were changed. InvalidInput where the text is no JSON object, or one was taken out."""
     try:
         params = json.loads(text)
     except ValueError as error:
-        ui.notify(f"Parameters are not JSON: {error}", type="negative")
-        return None
+        raise InvalidInput(f"The parameters are not JSON: {error}", field="params") from None
     if not isinstance(params, dict):
-        ui.notify('Parameters must be a JSON object, like {"epic": "NMSTX-187"}', type="negative")
-        return None
+        raise InvalidInput(
+            'The parameters must be a JSON object, like {"epic": "NMSTX-187"}',
+            field="params",
+            value=text[:80],
+        )
+    missing = sorted(before.keys() - params.keys())
+    if missing:
+        raise InvalidInput(
+            f"A restart keeps every parameter: put {', '.join(missing)} back, with another value if you want",
+            field="params",
+        )
     return {name: value for name, value in params.items() if name not in before or before[name] != value}
+
+
+def _reason() -> ui.input:
+    return (
+        ui.input("Reason (kept in the log)")
+        .classes("w-full")
+        .props(f"autofocus maxlength={MAX_REASON_CHARACTERS}")
+    )
+
+
+def _objection(text: str | None, before: dict[str, Any]) -> str | None:
+    try:
+        changed(text or "{}", before)
+    except InvalidInput as error:
+        return error.message
+    return None
+
+
+def _choices(
+    dialog: ui.dialog,
+    label: str,
+    go: Callable[[], Awaitable[None]],
+    *,
+    danger: bool = False,
+    check: Callable[[], bool] = lambda: True,
+) -> None:
+    async def chosen() -> None:
+        if not check():
+            return
+        dialog.close()
+        await go()
+
+    with ui.row().classes("rp-choices"):
+        ui.button("Cancel", on_click=dialog.close).props("flat no-caps")
+        ui.button(label, on_click=chosen).props(
+            f"unelevated no-caps color={'negative' if danger else 'primary'}"
+        )

@@ -10,41 +10,54 @@ from control_plane.dashboard import words
 from runplane.contract.run import Status
 
 _FILES = Path(__file__).parent
-_SCRIPT = (_FILES / "table.js").read_text(encoding="utf-8")
+_SCRIPTS = "\n".join(
+    (_FILES / name).read_text(encoding="utf-8") for name in ("page.js", "table.js", "run.js")
+)
+_POLICY = (
+    "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'"
+)
+"""Nothing leaves the origin, whatever a page is made to show. The framework compiles its templates in the browser."""
 
 
 @contextmanager
-def page(title: str, here: str) -> Iterator[None]:
-    """A page: head and body. ``here`` names the link that is the page itself."""
+def page(title: str, *, fills: bool = False) -> Iterator[None]:
+    """A page: head and body. One that ``fills`` the window does not scroll; its content does."""
     ui.page_title(f"{title} · Runplane")
+    ui.add_head_html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">')
     ui.add_css(_FILES / "style.css")
-    ui.add_head_html(f"<script>{_SCRIPT}</script>")
-    dark = ui.dark_mode(None)
-    with ui.header(elevated=False).classes("rp-head items-center no-wrap q-px-md q-py-sm"):
+    ui.add_head_html(f"<script>{_SCRIPTS}</script>")
+    ui.colors(primary="#2563eb", negative="#c2282d", positive="#15803d", warning="#b45309", dark="#171b23")
+    with ui.header(elevated=False).classes("rp-head items-center no-wrap"):
         ui.link("Runplane", "/").classes("rp-brand")
-        ui.link("Runs", "/").classes("q-ml-md rp-soft").style(_weight(here == "runs"))
-        ui.link("API", "/docs").classes("q-ml-sm rp-soft")
+        with ui.element("nav").classes("rp-nav").props('aria-label="Pages"'):
+            ui.link("Runs", "/").props('aria-current="page"' if title == "Runs" else "")
+            ui.link("API", "/docs")
         ui.space()
-        toggle = ui.button(icon="contrast", on_click=lambda: dark.set_value(not dark.value))
-        toggle.props("flat round dense").tooltip("Dark or light").props('aria-label="Dark or light"')
-    with ui.column().classes("rp-main"):
+        toggle = ui.button(icon="contrast").props('flat round dense color=inherit aria-label="Dark or light"')
+        toggle.on("click", js_handler="() => rp.otherTheme()").tooltip("Dark or light")
+    with ui.element("main").classes("rp-main" + (" rp-fills" if fills else "")):
         yield
-
-
-def _weight(here: bool) -> str:  # noqa: FBT001 — one flag, read at the call
-    return (
-        "color: var(--rp-text); font-weight: 600; text-decoration: none" if here else "text-decoration: none"
-    )
 
 
 def pill(status: Status) -> ui.label:
     """The status, coloured."""
     live = " rp-live" if not status.ended and status is not Status.PENDING else ""
-    return ui.label(str(status).replace("_", " ")).classes(f"rp-pill rp-{words.STATUS_HUE[status]}{live}")
+    return ui.label(words.status(status)).classes(f"rp-pill rp-{words.STATUS_HUE[status]}{live}")
 
 
-def figure(label: str, value: str) -> ui.label:
+def figure(label: str, value: str = words.NOTHING) -> ui.label:
     """A labelled figure; the label of the value is returned."""
     with ui.column().classes("gap-0"):
         ui.label(label).classes("rp-label")
         return ui.label(value).classes("rp-figure")
+
+
+def pairs(lines: list[tuple[str, str]]) -> None:
+    """Labels and texts in two columns."""
+    with ui.element("dl").classes("rp-pairs"):
+        for label, text in lines:
+            with ui.element("dt"):
+                ui.label(label)
+            with ui.element("dd"):
+                ui.label(text)

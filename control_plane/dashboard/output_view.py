@@ -1,54 +1,123 @@
-"""What a run prints, as it prints it: text only, control sequences taken out, bounded."""
+"""What a run prints, as it prints it: its last part first, text only, bounded on both sides.
+
+The browser keeps the lines (``run.js``); here is no more than what is on its way.
+"""
 
 import asyncio
-import codecs
+from collections import deque
 
-from nicegui import background_tasks, ui
+from nicegui import ui
 
 from control_plane.context import Context
-from runplane.contract.subjects import run_output
-from runplane.contract.text import without_control_sequences
+from control_plane.dashboard.following import call, follow
+from control_plane.output import Chunk, OutputReader, Which
 
-MOST_LINES = 2_000
-_MOST_AT_ONCE = 400_000
+STRIDE_SECONDS = 0.25
+MOST_CHARACTERS = 64_000
+"""What is shown of one stride; of a run that prints more, the last part."""
+FIRST_CHARACTERS = 200_000
+_FIRST_LOOK_BACK = 256
+_LISTEN_SECONDS = 30.0
+_DIRECTION = dict.fromkeys(
+    map(ord, "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+)
+
+Piece = tuple[int, str, str]
+"""Attempt, stream, text."""
 
 
 class OutputView:
-    """Follows a run's output for one viewer, and stops when the viewer has gone."""
+    """Follows a run's output for one viewer."""
 
     def __init__(self, context: Context, run_id: str) -> None:
         """Build, and begin to follow."""
-        self._context = context
-        self._run_id = run_id
-        self._log = ui.log(max_lines=MOST_LINES).classes("rp-output")
-        self._decoders: dict[str, codecs.IncrementalDecoder] = {}
-        self._rest: dict[str, str] = {}
+        self._bus = context.bus
+        self._which = Which(run_id=run_id, attempt=None, stream=None)
+        self._element = ui.element("div").classes("rp-output")
+        self._element.props('role=log aria-label="Output of the run" tabindex=0 aria-live=off')
         self._client = ui.context.client
-        self._task = background_tasks.create(self._follow(), name=f"output of {run_id}")
-        self._client.on_delete(self._task.cancel)
+        follow(f"output of {run_id}", self._follow)
+
+    def shown(self) -> None:
+        """The viewer has come back to it: show the end."""
+        call(self._client, "outputShown", self._element.id)
 
     async def _follow(self) -> None:
-        async with self._context.bus.read_output(run_output(self._run_id)) as reader:
-            async for batch in reader:
-                by_stream: dict[str, bytes] = {}
-                for message in batch:
-                    stream = message.subject.rsplit(".", 1)[-1]
-                    by_stream[stream] = by_stream.get(stream, b"") + message.payload
-                with self._client:
-                    for stream, content in by_stream.items():
-                        self._push(stream, content)
-                await asyncio.sleep(
-                    0.1
-                )  # a run that prints without pause is shown in strides, not line by line
+        after, earlier = await self._beginning()
+        call(self._client, "outputBegins", self._element.id, earlier)
+        async with OutputReader(self._bus, self._which, after=after) as reader:
+            last = await reader.last()
+            stored = _LastPart(FIRST_CHARACTERS)
+            async for chunk in reader.stored(last):
+                stored.add(chunk)
+            self._show(stored)
+            while True:
+                await self._stride(reader)
 
-    def _push(self, stream: str, content: bytes) -> None:
-        decoder = self._decoders.setdefault(stream, codecs.getincrementaldecoder("utf-8")("replace"))
-        text = self._rest.get(stream, "") + decoder.decode(content)
-        *lines, rest = without_control_sequences(text[-_MOST_AT_ONCE:]).split("\n")
-        if len(rest) > _MOST_AT_ONCE // 10:
-            lines, rest = [*lines, rest], ""
-        self._rest[stream] = rest
-        for line in lines[-MOST_LINES:]:
-            self._log.push(
-                line if stream == "stdout" else f"! {line}", classes="rp-red" if stream == "stderr" else None
-            )
+    async def _stride(self, reader: OutputReader) -> None:
+        """Show what comes in one stride: a run that prints without pause is not shown line by line."""
+        part = _LastPart(MOST_CHARACTERS)
+        for chunk in await reader.next(_LISTEN_SECONDS):
+            part.add(chunk)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + STRIDE_SECONDS
+        while part.pieces and (left := until - loop.time()) > 0:
+            for chunk in await reader.next(left):
+                part.add(chunk)
+        self._show(part)
+
+    async def _beginning(self) -> tuple[int, bool]:
+        """After which position the last part of what is stored begins, and whether there is more before it.
+
+        Looks back further and further, so that a run that printed gigabytes costs no more than what is shown.
+        """
+        async with OutputReader(self._bus, self._which) as reader:
+            last = await reader.last()
+        back = _FIRST_LOOK_BACK
+        while last > back:
+            characters = 0
+            async with OutputReader(self._bus, self._which, after=last - back) as reader:
+                async for chunk in reader.stored(last):
+                    characters += len(chunk.item.text)
+            if characters >= FIRST_CHARACTERS // 4:
+                return last - back, True
+            back *= 8
+        return 0, False
+
+    def _show(self, part: "_LastPart") -> None:
+        pieces = part.take()
+        if pieces:
+            call(self._client, "outputMore", self._element.id, pieces, part.skipped)
+
+
+class _LastPart:
+    """The last ``most`` characters of what goes by; ``skipped`` counts those before them."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = 0
+        self.pieces: deque[Piece] = deque()
+        self.skipped = 0
+
+    def add(self, chunk: Chunk) -> None:
+        """Let a chunk go by; marks that turn the reading direction are taken out."""
+        text = chunk.item.text.translate(_DIRECTION)
+        if not text:
+            return
+        self.pieces.append((chunk.item.attempt, chunk.item.stream, text))
+        self._size += len(text)
+        while self._size - len(self.pieces[0][2]) >= self._most:
+            self._drop(len(self.pieces.popleft()[2]))
+
+    def take(self) -> list[Piece]:
+        """The last part, the first piece cut to where it begins."""
+        surplus = self._size - self._most
+        if surplus > 0:
+            attempt, stream, text = self.pieces.popleft()
+            self.pieces.appendleft((attempt, stream, text[surplus:]))
+            self._drop(surplus)
+        return list(self.pieces)
+
+    def _drop(self, characters: int) -> None:
+        self._size -= characters
+        self.skipped += characters

@@ -858,3 +858,33 @@ async def test_a_canceled_termination_can_be_repeated(bench: Bench) -> None:
         await first
     assert is_alive(process.main)
     assert (await process.terminate(signal=signal.SIGTERM, grace_seconds=0.1, force=False)).verified
+
+
+async def test_signals_that_a_parent_handed_down_ignored_are_default_again(tmp_path: Path) -> None:
+    """Some parents (GNU make among them) leave even the C library's own signals ignored."""
+    ignore = (
+        "import ctypes, os, platform, struct, sys\n"
+        "libc = ctypes.CDLL(None)\n"
+        "sigaction = {'x86_64': 13, 'aarch64': 134}[platform.machine()]\n"
+        "action = ctypes.create_string_buffer(struct.pack('QQQQ', 1, 0, 0, 0), 32)\n"
+        "assert [libc.syscall(sigaction, n, action, None, 8) for n in (1, 10, 32, 33, 40)] == [0] * 5\n"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n"
+    )
+    launch = (
+        "import asyncio, pathlib, sys\n"
+        "from agent.process.launcher import Launcher, LaunchRequest\n"
+        "async def main():\n"
+        "    place = pathlib.Path(sys.argv[1])\n"
+        "    launcher = Launcher(place)\n"
+        "    await launcher.start()\n"
+        "    process = await launcher.launch(LaunchRequest(\n"
+        "        run_id='run_0123456789ab', attempt=1, directory=place / 'run', cwd='/',\n"
+        "        argv=('grep', 'SigIgn', '/proc/self/status'), env={'PATH': '/usr/bin:/bin'}))\n"
+        "    await process.wait_gone()\n"
+        "    await launcher.close()\n"
+        "asyncio.run(main())\n"
+    )
+    program = await asyncio.create_subprocess_exec(sys.executable, "-c", ignore, "-c", launch, str(tmp_path))
+    assert await asyncio.wait_for(program.wait(), LIMIT) == 0
+    ignored = int((tmp_path / "run" / "stdout.log").read_text().split()[1], 16)
+    assert ignored & ~(1 << 31 | 1 << 32) == 0
