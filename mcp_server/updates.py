@@ -8,7 +8,7 @@ of a handshake revision subscribes on its connection (stdio); a client of 2026-0
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from mcp.server import ServerRequestContext
@@ -135,15 +135,18 @@ async def _watch(address: Address, connect: Connect, changed: asyncio.Event) -> 
 async def _changes(address: Address, client: Client) -> AsyncIterator[None]:
     match address.kind:
         case "run":
-            async for _ in client.stream(run_id=address.id):
-                yield
-        case "logs":
-            async for _ in client.follow_logs(address.id, tail=0):
-                yield
-        case "host":
-            async for change in client.stream():
-                if change.missed or (change.record and f".host.{address.id}." in change.record.subject):
+            async with aclosing(client.stream(run_id=address.id)) as changes:
+                async for _ in changes:
                     yield
+        case "logs":
+            async with aclosing(client.follow_logs(address.id, tail=0)) as pieces:
+                async for _ in pieces:
+                    yield
+        case "host":
+            async with aclosing(client.stream()) as changes:
+                async for change in changes:
+                    if change.missed or (change.record and f".host.{address.id}." in change.record.subject):
+                        yield
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -7,7 +7,7 @@ nothing falls between the two. Should it break for good, the run is still read a
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from runplane.client import Client
 from runplane.contract.errors import RunplaneError
@@ -51,8 +51,9 @@ async def _woken_by(client: Client, run: Run) -> AsyncIterator[asyncio.Event]:
 
     async def listen() -> None:
         try:
-            async for _ in client.stream(run_id=run.run_id, after_seq=run.seq):
-                woken.set()
+            async with aclosing(client.stream(run_id=run.run_id, after_seq=run.seq)) as changes:
+                async for _ in changes:
+                    woken.set()
         except RunplaneError:
             return
 

@@ -112,7 +112,9 @@ class Tail:
         self._size = 0
 
     def take(self, item: OutputItem) -> None:
-        """Let a piece go by."""
+        """Let a piece go by; one without text, such as an end mark, is no line."""
+        if not item.text:
+            return
         self._items.append(item)
         self._breaks += item.text.count("\n")
         self._size += len(item.text)

@@ -67,4 +67,4 @@ def hint_of(error: RunplaneError) -> str:
     """What to type next, or an empty string where the message already says it."""
     if isinstance(error, Problem):
         return error.hint
-    return _HINTS.get(exit_code_of(error), "")
+    return "" if "`runplane up`" in error.message else _HINTS.get(exit_code_of(error), "")
