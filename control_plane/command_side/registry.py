@@ -151,6 +151,16 @@ def _check(definition: WorkflowDefinition) -> None:
                 )
             ]
         )
+    if definition.files and workspace in ("temporary", "kept"):
+        raise refuse(
+            [
+                problem(
+                    "files",
+                    "files cannot be shipped into a fresh workspace by this version: give workspace the absolute path "
+                    "of a directory that holds them on every host, and leave files out",
+                )
+            ]
+        )
     for index, argument in enumerate(definition.command):
         if len(argument.encode()) > MAX_ARGUMENT_BYTES:
             field = f"command[{index}]"
