@@ -243,7 +243,8 @@ async def test_a_full_disk_does_not_lose_the_ending(bench: Bench) -> None:
         fill(disk)
         await process.close_stdin()
         assert str(await asyncio.wait_for(process.wait_exit(), LIMIT)) == "exit 3"
-        assert '"code": 3' in (process.directory / "exit.json").read_text()
+        record = process.directory / "exit.json"  # written beside the telling
+        await until(lambda: record.exists() and '"code": 3' in record.read_text(), "the ending is on disk")
         ended = await process.terminate(signal=signal.SIGTERM, grace_seconds=0, force=True)
         assert ended.verified
         await until(lambda: not is_alive(process.shim), "the shim has ended")
