@@ -1,5 +1,6 @@
 """What many tests need: a real broker, a home, and a whole running system. All of it safe to use in parallel."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 from tests.broker_process import BrokerProcess
 from tests.running_system import RunningSystem
+
+# Where the tests are started in the background, SIGINT is ignored, and so it would be in every program under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
