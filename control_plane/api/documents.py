@@ -135,7 +135,8 @@ class WorkflowRequest(WorkflowDefinition):
             "examples": [
                 {
                     "description": "Simplify a Linear epic",
-                    "command": ["python3", "/srv/lina/lina.py", "--epic", "{epic}"],
+                    "command": ["python3", "/srv/lina/lina.py"],
+                    "env": {"EPIC": "{epic}"},
                     "params": {
                         "type": "object",
                         "required": ["epic"],

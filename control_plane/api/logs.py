@@ -4,15 +4,26 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from control_plane.api.documents import OutputItem, OutputPage
 from control_plane.api.events import require_run
-from control_plane.api.parts import BASE, MAX_POSITION, ContextOf, Reflects, RunIdOf, answer, only, problems
-from control_plane.api.stream import HEARTBEAT_SECONDS, SEND_SECONDS
+from control_plane.api.parts import (
+    BASE,
+    MAX_POSITION,
+    ContextOf,
+    LastEventIdOf,
+    Reflects,
+    RunIdOf,
+    answer,
+    event_id_of,
+    only,
+    problems,
+)
+from control_plane.api.stream import EVENT_SCHEMA, HEARTBEAT_SECONDS, SEND_SECONDS
 from control_plane.context import Context
 from control_plane.output import PAGE_BYTES, Chunk, OutputReader, Tail, Which
 from runplane.contract.errors import InvalidInput
@@ -24,7 +35,7 @@ SETTLE_SECONDS = 5.0
 """How long after a run's end its output may still be on the way, where its host does not say that it was all."""
 _CONTENT = {
     "text/plain": {"schema": {"type": "string"}},
-    "text/event-stream": {"schema": {"type": "string"}},
+    "text/event-stream": {"schema": EVENT_SCHEMA},
 }
 
 
@@ -49,13 +60,13 @@ async def read_logs(
     cursor: Annotated[
         str | None, Query(max_length=30, description="`next_cursor` of the page before", pattern=r"^[0-9]+$")
     ] = None,
-    last_event_id: Annotated[int | None, Header(ge=0, le=MAX_POSITION)] = None,
+    last_event_id: LastEventIdOf = None,
 ) -> Response:
     """What the run printed, in the order in which it came. Text is shown without terminal control sequences."""
     require_run(context, run_id)
     which = Which(run_id=run_id, attempt=attempt, stream=stream)
     if follow:
-        followed = _follow(context, which, tail, last_event_id or 0)
+        followed = _follow(context, which, tail, event_id_of(last_event_id) or 0)
         return EventSourceResponse(followed, ping=HEARTBEAT_SECONDS, send_timeout=SEND_SECONDS)
     if "text/plain" in request.headers.get("accept", ""):
         return StreamingResponse(_plain(context, which, tail), media_type="text/plain; charset=utf-8")

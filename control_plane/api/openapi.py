@@ -75,10 +75,24 @@ def _build(app: FastAPI) -> dict[str, Any]:
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
     document["security"] = [{"bearer": []}, {"apiKey": []}]
+    _plain_tuples(schemas)
     for path, operations in document["paths"].items():
         for operation in operations.values():
             _complete(path, operation)
     return document
+
+
+def _plain_tuples(value: Any) -> None:
+    """Write a tuple of equal members as an array of so many: the same, and understood by more tools."""
+    if isinstance(value, dict):
+        members = value.get("prefixItems")
+        if "items" not in value and members and all(member == members[0] for member in members):
+            value["items"] = value.pop("prefixItems")[0]
+        for inner in value.values():
+            _plain_tuples(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _plain_tuples(inner)
 
 
 def _complete(path: str, operation: dict[str, Any]) -> None:

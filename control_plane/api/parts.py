@@ -12,6 +12,8 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Path, Query
 from pydantic import BaseModel, BeforeValidator, ValidationError, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -35,6 +37,7 @@ BASE = "/api/v1"
 LONGEST_WAIT_SECONDS = 60.0
 MIN_SEQ_SECONDS = 5.0
 MAX_POSITION = 2**63 - 1
+_FRACTION = re.compile(rb"[0-9](\.0|[eE])")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)")
 
 
@@ -147,6 +150,11 @@ def only(*names: str) -> Any:
     return Depends(check)
 
 
+def event_id_of(given: str | None) -> int | None:
+    """The position that ``Last-Event-ID`` names."""
+    return int(given) if given else None
+
+
 def _read_moment(value: Any) -> Any:
     if isinstance(value, str) and not _MOMENT.fullmatch(value):
         raise ValueError("is no moment: write it like 2025-01-31T09:30:00Z")
@@ -175,6 +183,10 @@ KeyOf = Annotated[
         pattern=r"^[!-~]+$",
     ),
 ]
+LastEventIdOf = Annotated[
+    str | SkipJsonSchema[None],
+    Header(alias="Last-Event-ID", description="Go on after this event", pattern="^[0-9]{0,18}$"),
+]
 WaitOf = Annotated[
     float,
     Query(
@@ -197,7 +209,7 @@ def body_of(model: type[Body]) -> Callable[[Request], Awaitable[Body]]:
                 f"the body's Content-Type is {kind[:80] or 'missing'}: send JSON as application/json"
             )
         try:
-            return model.model_validate_json(body or b"{}", strict=True)
+            return model.model_validate_json(_with_whole_numbers(body) or b"{}", strict=True)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             if first["type"] == "json_invalid":
@@ -207,6 +219,29 @@ def body_of(model: type[Body]) -> Callable[[Request], Awaitable[Body]]:
             raise invalid_body(error) from None
 
     return read
+
+
+def _with_whole_numbers(body: bytes) -> bytes:
+    """In JSON ``7.0`` is the integer 7, which pydantic's strictness does not see. Parameters stay as they are."""
+    if not _FRACTION.search(body):
+        return body
+    try:
+        document = from_json(body)
+    except ValueError:
+        return body
+    if isinstance(document, dict):
+        document = {name: value if name == "params" else _whole(value) for name, value in document.items()}
+    return to_json(document)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _whole(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    return value
 
 
 class _UnsupportedMediaType(CallerError):

@@ -151,7 +151,7 @@ def _field_error(one: dict[str, Any], skip: int) -> dict[str, str | None]:
         case "missing":
             return {"field": field, "value": None, "message": "is required and was not given"}
         case _:
-            hidden = field.startswith("params") or "input" not in one
+            hidden = not parts or field.startswith("params") or "input" not in one
             message = str(one["msg"]).removeprefix("Value error, ")
             return {
                 "field": field,

@@ -72,6 +72,10 @@ PARAMETERS: Schema = {
         "additionalProperties": {"type": "boolean"},
     },
 }
+_FILES_NEED_A_PATH: Schema = {
+    "if": {"properties": {"workspace": {"pattern": "^/"}}, "required": ["workspace"]},
+    "else": {"properties": {"files": {"maxItems": 0}}},
+}
 _OVERLAID: dict[str, dict[str, Schema]] = {
     "KillPolicy": {"signal": SIGNAL, "grace": DURATION},
     "DisconnectPolicy": {"stop_after": DURATION, "lost_after": DURATION},
@@ -99,6 +103,7 @@ def request_schemas() -> dict[str, Schema]:
     for name, properties in _OVERLAID.items():
         for field, schema in properties.items():
             schemas[name]["properties"][field] = _kept(schemas[name]["properties"][field], schema)
+    schemas["WorkflowRequest"] |= _FILES_NEED_A_PATH
     arguments = schemas["WorkflowRequest"]["properties"]["command"]
     arguments["items"] |= {"pattern": _NO_NUL}
     arguments["prefixItems"] = [{"type": "string", "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"}]

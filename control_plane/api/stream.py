@@ -9,17 +9,25 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Query
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from control_plane.api.events import check_type
-from control_plane.api.parts import BASE, MAX_POSITION, ContextOf, Reflects, only, problems
+from control_plane.api.parts import (
+    BASE,
+    MAX_POSITION,
+    ContextOf,
+    LastEventIdOf,
+    Reflects,
+    event_id_of,
+    only,
+    problems,
+)
 from control_plane.api.records import change_json
 from control_plane.read_model import EventFilter, ReadModel, Subscription
-from runplane.contract.envelope import Envelope
-from runplane.contract.errors import InvalidInput
-from runplane.contract.ids import is_run_id
+from runplane.contract.envelope import TYPES, Envelope
+from runplane.contract.ids import RUN_ID_PATTERN
 from runplane.contract.run import Run
 
 router = APIRouter(prefix=BASE, tags=["events"])
@@ -27,10 +35,15 @@ router = APIRouter(prefix=BASE, tags=["events"])
 HEARTBEAT_SECONDS = 15
 SEND_SECONDS = 30.0
 """A client that takes nothing for so long is let go."""
+EVENT_SCHEMA = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+}
 _PAGE = 200
 _CONTENT = {
     "text/event-stream": {
-        "schema": {"type": "string"},
+        "schema": EVENT_SCHEMA,
         "example": "id: 42\nevent: RunKilled\n"
         'data: {"seq":42,"type":"RunKilled","run_id":"run_0dcbc991c0d4","record":{},"run":{}}\n\n',
     }
@@ -46,24 +59,25 @@ _CONTENT = {
 )
 async def stream(
     context: ContextOf,
-    run_id: Annotated[str | None, Query(max_length=200, description="Only what concerns this run")] = None,
-    types: Annotated[
-        str | None, Query(max_length=2000, description="Names of records, separated by commas")
+    run_id: Annotated[
+        str | None, Query(description="Only what concerns this run", pattern=RUN_ID_PATTERN)
     ] = None,
+    types: Annotated[
+        list[str],
+        Query(
+            description="Names of records: given several times, or separated by commas",
+            json_schema_extra={"items": {"enum": sorted(TYPES)}},
+        ),
+    ] = [],  # noqa: B006 — FastAPI copies defaults
     since_seq: Annotated[
         int | None, Query(ge=0, le=MAX_POSITION, description="Begin after this position")
     ] = None,
-    last_event_id: Annotated[
-        int | None,
-        Header(ge=0, le=MAX_POSITION, description="Go on after this event; counts before since_seq"),
-    ] = None,
+    last_event_id: LastEventIdOf = None,
 ) -> Response:
     """Every record as it is stored, and the run as it stands after it. Comments come while nothing happens."""
     wanted = _types(types)
-    if run_id is not None and not is_run_id(run_id):
-        raise InvalidInput(f"run_id={run_id[:80]!r} is no run id", field="run_id", value=run_id[:80])
     position = context.read_model.position
-    start = next((place for place in (last_event_id, since_seq) if place is not None), position)
+    start = next((place for place in (event_id_of(last_event_id), since_seq) if place is not None), position)
     return EventSourceResponse(
         _events(context.read_model, run_id, wanted, min(start, position)),
         ping=HEARTBEAT_SECONDS,
@@ -114,8 +128,8 @@ def _event(seq: int, envelope: Envelope, run: Run | None) -> ServerSentEvent:
     return ServerSentEvent(data=change_json(seq, envelope, run), event=envelope.type, id=str(seq))
 
 
-def _types(given: str | None) -> frozenset[str]:
-    names = [name.strip() for name in (given or "").split(",") if name.strip()]
+def _types(given: list[str]) -> frozenset[str]:
+    names = [name.strip() for one in given for name in one.split(",") if name.strip()]
     for name in names:
         check_type(name)
     return frozenset(names)

@@ -23,9 +23,10 @@ from control_plane.api.parts import (
     request_body,
 )
 from control_plane.api.problems import invalid_body
+from control_plane.command_side.parameters import problem
 from control_plane.command_side.registry import workflow_not_found
 from control_plane.read_model import WorkflowView
-from runplane.contract.errors import InvalidInput
+from runplane.contract.errors import Conflict
 
 router = APIRouter(prefix=BASE, tags=["workflows"])
 
@@ -80,10 +81,10 @@ async def put_workflow(
 ) -> Response:
     """Register a new version; what stands already is not registered again."""
     if body.name is not None and body.name != name:
-        raise InvalidInput(
+        raise Conflict(
             f"name is {body.name}, but the path says {name}: make them the same or leave name out",
-            field="name",
-            value=body.name,
+            code="name_differs",
+            errors=[problem("name", f"the path says {name}", body.name)],
         )
     try:
         definition = body.definition(name)
@@ -118,7 +119,7 @@ async def delete_workflow(
     wait: WaitOf = 0.0,  # noqa: ARG001 — the effect is always waited for
     key: KeyOf = None,
 ) -> Response:
-    """Remove a workflow from the registry. Its runs keep their configuration; its versions stay readable."""
+    """Remove a workflow from the registry. Its runs keep their configuration."""
 
     async def delete() -> Response:
         await context.command_side.delete_workflow(name, actor, key)
@@ -135,8 +136,7 @@ async def delete_workflow(
     dependencies=[Reflects],
 )
 async def list_versions(context: ContextOf, name: WorkflowNameOf) -> Response:
-    """Every version, oldest first, those of a removed workflow as well."""
-    versions = context.read_model.workflow_versions(name)
-    if not versions:
+    """Every version, oldest first. What became of a removed workflow stands in the audit log."""
+    if context.read_model.workflow(name) is None:
         raise workflow_not_found(name)
-    return answer(WorkflowList(items=tuple(versions)))
+    return answer(WorkflowList(items=tuple(context.read_model.workflow_versions(name))))

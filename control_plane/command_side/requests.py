@@ -20,7 +20,7 @@ MAX_BREAKPOINTS = 200
 Reason = Annotated[str, Field(max_length=MAX_REASON_CHARACTERS)]
 Grace = Annotated[float, Field(ge=0, le=LONGEST_GRACE_SECONDS)]
 Location = Annotated[
-    str, StringConstraints(pattern=r"^(step:[^\s\x00]{1,200}|[^:\s\x00]{1,1000}:[1-9][0-9]{0,6})$")
+    str, StringConstraints(pattern=r"^(step:[^\x00-\x20]{1,200}|[^:\x00-\x20]{1,1000}:[1-9][0-9]{0,6})$")
 ]
 
 
@@ -48,7 +48,7 @@ def breakpoints_of(asked: "tuple[Location | BreakpointRequest, ...]") -> tuple[B
 
 
 class StartRequest(Request):
-    """Start a run of a registered workflow, on one host or in a pool."""
+    """Start a run of a registered workflow: on ``host``, or on whichever host of the pool has a free slot."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"workflow": "lina", "params": {"epic": "NMSTX-187"}}]},

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from control_plane.command_side.arguments import check_arguments, check_size
 from control_plane.command_side.desk import Desk, Placed
-from control_plane.command_side.parameters import check_parameters, problem
+from control_plane.command_side.parameters import check_parameters
 from control_plane.command_side.repetition import Repeatable, content_of
 from control_plane.command_side.requests import (
     ForceCompleteRequest,
@@ -23,7 +23,7 @@ from runplane.bus import CompareFailed, Expect
 from runplane.contract import subjects
 from runplane.contract.commands import ForceCompleteRun, KillRun, RestartRun, StartRun
 from runplane.contract.envelope import Envelope
-from runplane.contract.errors import Conflict, InvalidInput, NotFound
+from runplane.contract.errors import Conflict, NotFound
 from runplane.contract.run import Actor
 from runplane.contract.spec import RunSpec, resolve
 from runplane.core.decide import Rejection, decide, owner
@@ -200,7 +200,7 @@ class RunCommands:
                 code="workflow_not_found",
                 workflow=request.workflow,
             )
-        self._check_place(request.host, request.pool)
+        self._check_host(request.host)
         spec = resolve(
             workflow.definition,
             workflow.version,
@@ -220,7 +220,7 @@ class RunCommands:
             raise Conflict(
                 f"{state.run.run_id} has no stored configuration to start again by", code="no_spec"
             )
-        self._check_place(request.host, request.pool)
+        self._check_host(request.host)
         host = request.host if request.host or request.pool else spec.host
         pool = request.pool or spec.pool
         if not request.params:
@@ -252,20 +252,13 @@ class RunCommands:
             workflow_version=spec.workflow_version,
         )
 
-    def _check_place(self, host: str | None, pool: str | None) -> None:
-        if host is None:
-            return
-        if pool is not None:
-            raise InvalidInput(
-                f"host={host} and pool={pool} were both given: give the one or the other",
-                errors=[problem("pool", "give host or pool, not both", pool)],
-            )
-        if self._desk.read_model.host(host) is None:
+    def _check_host(self, host: str | None) -> None:
+        if host is not None and self._desk.read_model.host(host) is None:
             known = ", ".join(view.host_id for view in self._desk.read_model.hosts()[:20]) or "none"
-            raise InvalidInput(
+            raise NotFound(
                 f"there is no host {host} (there are: {known}): see runplane hosts",
-                code="host_not_known",
-                errors=[problem("host", f"there is no host {host} (there are: {known})", host)],
+                code="host_not_found",
+                host=host,
             )
 
     def _restarted_before(self, state: RunState) -> Rejection | None:
