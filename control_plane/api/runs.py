@@ -25,7 +25,7 @@ from control_plane.api.parts import (
     problems,
     request_body,
 )
-from control_plane.api.waiting import ENDINGS, NOT_PENDING, VISIBLE_SECONDS, until
+from control_plane.api.waiting import BEGINNINGS, ENDINGS, VISIBLE_SECONDS, until
 from control_plane.command_side import (
     Accepted,
     BulkKill,
@@ -73,7 +73,7 @@ async def start_run(
     async def start() -> Response:
         accepted = await context.command_side.start_run(body, actor, key)
         reached = await _effect(
-            context, accepted, accepted.run_id, reached=_has_begun, types=NOT_PENDING, wait=wait
+            context, accepted, accepted.run_id, reached=_has_begun, types=BEGINNINGS, wait=wait
         )
         run = _run(context, accepted.run_id) if wait else _run_as_accepted(context, accepted)
         location = {"Location": f"{BASE}/runs/{accepted.run_id}"}
@@ -245,7 +245,7 @@ async def restart_run(
         accepted = await context.command_side.restart_run(run_id, body, actor, key)
         new_run_id = accepted.new_run_id or ""
         reached = await _effect(
-            context, accepted, new_run_id, reached=_has_begun, types=NOT_PENDING, wait=wait
+            context, accepted, new_run_id, reached=_has_begun, types=BEGINNINGS, wait=wait
         )
         document = Restart(
             command_id=accepted.command_id,
@@ -293,7 +293,8 @@ async def force_complete_run(
 
 
 def _has_begun(run: Run) -> bool:
-    return run.status is not Status.PENDING
+    """Its process exists, or never will."""
+    return run.status not in (Status.PENDING, Status.STARTING)
 
 
 async def _effect(

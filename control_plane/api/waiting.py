@@ -11,10 +11,10 @@ from runplane.contract.errors import Conflict
 from runplane.contract.events import CommandRejected
 from runplane.contract.run import Run
 
-NOT_PENDING = frozenset({"RunClaimed", "RunCanceled", "RunFailed", "OutcomeOverridden"})
 ENDINGS = frozenset(
     {"RunKilled", "RunCanceled", "RunCompleted", "RunFailed", "RunTimedOut", "RunLost", "OutcomeOverridden"}
 )
+BEGINNINGS = ENDINGS | {"ProcessSpawned", "RunPaused"}
 VISIBLE_SECONDS = 2.0
 """How long an answer may be held for the projection to show what the broker has just stored."""
 

@@ -15,3 +15,5 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:  # noqa: ARG001
         case.headers["Idempotency-Key"] = uuid.uuid4().hex
     if case.query:
         case.query.pop("cursor", None)
+        if "wait" in case.query:
+            case.query["wait"] = 0.2

@@ -18,6 +18,7 @@ from tests.control_plane_process import REPOSITORY, ControlPlaneProcess
 HOST = "worker-1"
 LIMIT = 280.0
 STREAMS = "stream$|logs$"
+SHORT = ("--max-examples", "8", "--request-timeout", "1")
 SETTING = {"command": ["true"], "params": {"type": "object", "additionalProperties": True}}
 
 
@@ -74,7 +75,7 @@ async def configuration(plane: ControlPlaneProcess, broker: BrokerProcess, tmp_p
     [
         ["--exclude-path-regex", STREAMS, "--phases", "examples,fuzzing", "--max-examples", "10"],
         ["--exclude-path-regex", f"{STREAMS}|workflows/.name.$", "--phases", "coverage"],
-        ["--include-path-regex", STREAMS, "--phases", "examples,coverage", "--request-timeout", "2"],
+        ["--include-path-regex", STREAMS, "--phases", "examples,fuzzing", *SHORT],
     ],
     ids=["fuzzing", "coverage", "streams"],
 )
