@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Path, Query
-from pydantic import BaseModel, BeforeValidator, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, StringConstraints, ValidationError, WithJsonSchema
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import from_json, to_json
 from starlette.requests import Request
@@ -184,8 +184,8 @@ KeyOf = Annotated[
     ),
 ]
 LastEventIdOf = Annotated[
-    str | SkipJsonSchema[None],
-    Header(alias="Last-Event-ID", description="Go on after this event", pattern="^[0-9]{0,18}$"),
+    Annotated[str, StringConstraints(pattern="^[0-9]{0,18}$")] | SkipJsonSchema[None],
+    Header(alias="Last-Event-ID", description="Go on after this event"),
 ]
 WaitOf = Annotated[
     float,

@@ -14,7 +14,7 @@ from runplane.contract.run import Run
 ENDINGS = frozenset(
     {"RunKilled", "RunCanceled", "RunCompleted", "RunFailed", "RunTimedOut", "RunLost", "OutcomeOverridden"}
 )
-BEGINNINGS = ENDINGS | {"ProcessSpawned", "RunPaused"}
+BEGINNINGS = ENDINGS | {"ProcessSpawned", "RunPaused", "RunTerminating", "RunUnreachable"}
 VISIBLE_SECONDS = 2.0
 """How long an answer may be held for the projection to show what the broker has just stored."""
 

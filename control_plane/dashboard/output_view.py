@@ -16,7 +16,9 @@ STRIDE_SECONDS = 0.25
 MOST_CHARACTERS = 64_000
 """What is shown of one stride; of a run that prints more, the last part."""
 FIRST_CHARACTERS = 200_000
-_FIRST_LOOK_BACK = 256
+MOST_BEHIND = 128
+"""Pieces that may wait for this viewer; what is further behind is passed over."""
+_FIRST_LOOK_BACK = 16
 _LISTEN_SECONDS = 30.0
 _DIRECTION = dict.fromkeys(
     map(ord, "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -43,16 +45,25 @@ class OutputView:
         call(self._client, "outputShown", self._element.id)
 
     async def _follow(self) -> None:
-        after, earlier = await self._beginning()
-        call(self._client, "outputBegins", self._element.id, earlier)
-        async with OutputReader(self._bus, self._which, after=after) as reader:
+        """Show the last part of what is stored, then what comes; of a run that prints faster than it can be shown,
+        the last part again and again.
+        """
+        call(self._client, "outputBegins", self._element.id)
+        async with OutputReader(self._bus, self._which) as reader:
             last = await reader.last()
-            stored = _LastPart(FIRST_CHARACTERS)
-            async for chunk in reader.stored(last):
-                stored.add(chunk)
-            self._show(stored)
-            while True:
-                await self._stride(reader)
+        back = _FIRST_LOOK_BACK
+        while True:
+            async with OutputReader(self._bus, self._which, after=max(0, last - back)) as reader:
+                part = _LastPart(FIRST_CHARACTERS)
+                async for chunk in reader.stored(last):
+                    part.add(chunk)
+                if last > back and part.size < FIRST_CHARACTERS // 4:
+                    back *= 8  # other runs print too: look further back for this one
+                    continue
+                self._show(part, some_left_out=last > back)
+                while reader.behind <= MOST_BEHIND:
+                    await self._stride(reader)
+                last, back = await reader.last(), _FIRST_LOOK_BACK
 
     async def _stride(self, reader: OutputReader) -> None:
         """Show what comes in one stride: a run that prints without pause is not shown line by line."""
@@ -66,28 +77,10 @@ class OutputView:
                 part.add(chunk)
         self._show(part)
 
-    async def _beginning(self) -> tuple[int, bool]:
-        """After which position the last part of what is stored begins, and whether there is more before it.
-
-        Looks back further and further, so that a run that printed gigabytes costs no more than what is shown.
-        """
-        async with OutputReader(self._bus, self._which) as reader:
-            last = await reader.last()
-        back = _FIRST_LOOK_BACK
-        while last > back:
-            characters = 0
-            async with OutputReader(self._bus, self._which, after=last - back) as reader:
-                async for chunk in reader.stored(last):
-                    characters += len(chunk.item.text)
-            if characters >= FIRST_CHARACTERS // 4:
-                return last - back, True
-            back *= 8
-        return 0, False
-
-    def _show(self, part: "_LastPart") -> None:
+    def _show(self, part: "_LastPart", *, some_left_out: bool = False) -> None:
         pieces = part.take()
         if pieces:
-            call(self._client, "outputMore", self._element.id, pieces, part.skipped)
+            call(self._client, "outputMore", self._element.id, pieces, some_left_out or part.skipped > 0)
 
 
 class _LastPart:
@@ -95,9 +88,9 @@ class _LastPart:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._size = 0
-        self.pieces: deque[Piece] = deque()
+        self.size = 0
         self.skipped = 0
+        self.pieces: deque[Piece] = deque()
 
     def add(self, chunk: Chunk) -> None:
         """Let a chunk go by; marks that turn the reading direction are taken out."""
@@ -105,13 +98,13 @@ class _LastPart:
         if not text:
             return
         self.pieces.append((chunk.item.attempt, chunk.item.stream, text))
-        self._size += len(text)
-        while self._size - len(self.pieces[0][2]) >= self._most:
+        self.size += len(text)
+        while self.size - len(self.pieces[0][2]) >= self._most:
             self._drop(len(self.pieces.popleft()[2]))
 
     def take(self) -> list[Piece]:
         """The last part, the first piece cut to where it begins."""
-        surplus = self._size - self._most
+        surplus = self.size - self._most
         if surplus > 0:
             attempt, stream, text = self.pieces.popleft()
             self.pieces.appendleft((attempt, stream, text[surplus:]))
@@ -119,5 +112,5 @@ class _LastPart:
         return list(self.pieces)
 
     def _drop(self, characters: int) -> None:
-        self._size -= characters
+        self.size -= characters
         self.skipped += characters

@@ -8,12 +8,11 @@
   const line = (className, text) => Object.assign(document.createElement('div'), { className, textContent: text });
   const isAtEnd = element => element.scrollHeight - element.scrollTop - element.clientHeight < 24;
 
-  rp.outputBegins = (id, hasEarlier) => {
+  rp.outputBegins = id => {
     const element = getHtmlElement(id);
     if (!element) return;
     element.replaceChildren();
     views.set(id, { open: new Map(), attempt: null });
-    if (hasEarlier) element.append(line('rp-aside', 'Only the last part is shown; `runplane logs RUN` has all of it.'));
   };
 
   // A line without its end stays open, so that a question that waits for an answer is seen, and goes on later.
@@ -39,13 +38,13 @@
     });
   };
 
-  rp.outputMore = (id, pieces, skipped) => {
+  rp.outputMore = (id, pieces, someLeftOut) => {
     const element = getHtmlElement(id);
     const view = views.get(id);
     if (!element || !view) return;
     const follows = isAtEnd(element);
-    if (skipped) {
-      element.append(line('rp-aside', `${skipped.toLocaleString('en')} characters are left out here.`));
+    if (someLeftOut) {
+      element.append(line('rp-aside', 'Output is left out here; `runplane logs RUN` has all of it.'));
       view.open.clear();
     }
     for (const [attempt, stream, text] of pieces) {

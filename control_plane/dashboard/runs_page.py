@@ -58,18 +58,18 @@ def _choices() -> dict[str, str]:
 def _grid(live: LiveRows, status: str, search: str) -> ui.aggrid:
     columns = [
         {"field": "workflow", "headerName": "Workflow", "flex": 3, "minWidth": 150, ":cellRenderer": "rp.name"},
-        {"field": "run_id", "headerName": "Run", "width": 150, ":cellRenderer": "rp.link"},
-        {"field": "status", "headerName": "Status", "width": 140, "cellClass": "rp-centred",
+        {"field": "run_id", "headerName": "Run", "width": 152, ":cellRenderer": "rp.link"},
+        {"field": "status", "headerName": "Status", "width": 146, "cellClass": "rp-centred",
          ":cellRenderer": "rp.pill"},
         {"field": "share", "headerName": "Progress", "flex": 5, "minWidth": 180, ":cellRenderer": "rp.bar"},
-        {"field": "created", "headerName": "Age", "width": 76, ":valueFormatter": "rp.age", "sort": "desc"},
+        {"field": "created", "headerName": "Age", "width": 88, ":valueFormatter": "rp.age", "sort": "desc"},
         {"field": "took", "headerName": "Took", "width": 96, ":valueGetter": "rp.tookValue",
          ":valueFormatter": "rp.took"},
-        {"field": "host", "headerName": "Host", "width": 112},
+        {"field": "host", "headerName": "Host", "width": 104},
         {"field": "cpu", "headerName": "CPU", "width": 70, ":valueFormatter": "rp.percent", "type": "rightAligned"},
         {"field": "memory", "headerName": "Memory", "width": 92, ":valueFormatter": "rp.size",
          "type": "rightAligned"},
-        {"field": "by", "headerName": "Asked by", "width": 104},
+        {"field": "by", "headerName": "Asked by", "width": 100},
     ]  # fmt: skip
     options = {
         "columnDefs": columns,

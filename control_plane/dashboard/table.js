@@ -89,6 +89,12 @@
     }
   };
 
+  // The grid takes its own overlay away with every change of rows, also when none of them is shown.
+  const sayNothing = api => {
+    api.hideOverlay();
+    if (api.getDisplayedRowCount() === 0) api.showNoRowsOverlay();
+  };
+
   rp.send = (id, rows, gone) => {
     const api = apiOf(id);
     if (!api) return;
@@ -97,6 +103,7 @@
     for (const row of rows) (api.getRowNode(row.run_id) ? update : add).push(row);
     const remove = gone.filter(run => api.getRowNode(run)).map(run => ({ run_id: run }));
     api.applyTransaction({ add, update, remove });
+    sayNothing(api);
   };
 
   // A click or Enter opens the run; with Ctrl or the middle button the link in the row does, in a tab of its own.
@@ -127,12 +134,7 @@
     api.setGridOption('isExternalFilterPresent', () => narrowed);
     api.setGridOption('doesExternalFilterPass', isShown(status, sought));
     api.onFilterChanged();
-    if (api.getDisplayedRowCount() === 0) {
-      api.hideOverlay();
-      api.showNoRowsOverlay();
-    } else {
-      api.hideOverlay();
-    }
+    sayNothing(api);
   };
 
   rp.ready = ({ api }, status, search) => {

@@ -65,6 +65,11 @@ class OutputReader:
         """Close."""
         await self._reader.close()
 
+    @property
+    def behind(self) -> int:
+        """How many pieces were stored and not yet read when the last one was read."""
+        return self._reader.pending
+
     async def last(self) -> int:
         """The position of the last piece that is stored now; 0 where there is none."""
         message = await from_broker(self._bus.last_message(OUTPUT_STREAM, self._which.subject))

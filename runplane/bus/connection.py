@@ -19,7 +19,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError, NoServersError
 from nats.js.errors import APIError, NotFoundError
 
-from runplane.bus.pull import Consumer, Message, Reader, read_once
+from runplane.bus.pull import BATCH, Consumer, Message, Reader, read_once
 from runplane.bus.streams import OLDEST_BROKER, configurations
 from runplane.contract.envelope import Envelope, Unreadable, parse
 from runplane.contract.errors import BrokerRefused, RunplaneError, Unavailable
@@ -29,6 +29,9 @@ log = logging.getLogger("runplane.bus")
 
 _WRONG_LAST_SEQUENCE = 10071
 _ACK_TIMEOUT_SECONDS = 3.0
+OUTPUT_BATCH = 32
+"""Output comes in pieces of up to 64 KiB: a larger batch fills what the broker keeps for one connection (64 MiB), and
+the broker then ends the connection that everything else needs too."""
 _NO_MESSAGE = "404"
 _FATAL = frozenset({10054, 10060, 10063})
 """Refusals that no retry mends: message too large, wrong expectation of stream."""
@@ -214,13 +217,15 @@ class Bus:
 
     def read_output(self, subject_filter: str, start_seq: int = 1) -> Reader:
         """Follow what runs print."""
-        return self._reader(OUTPUT_STREAM, start_seq, subject_filter)
+        return self._reader(OUTPUT_STREAM, start_seq, subject_filter, batch=OUTPUT_BATCH)
 
     def read_telemetry(self, *, last_per_subject: bool = True) -> Reader:
         """Follow heartbeats and samples, by default beginning with each host's last one."""
         return self._reader(TELEMETRY_STREAM, None if last_per_subject else 1, None)
 
-    def _reader(self, stream: str, start_seq: int | None, subject_filter: str | None) -> Reader:
+    def _reader(
+        self, stream: str, start_seq: int | None, subject_filter: str | None, batch: int = BATCH
+    ) -> Reader:
         return Reader(
             self._nc,
             self._js,
@@ -228,6 +233,7 @@ class Bus:
             start_seq=start_seq,
             subject_filter=subject_filter,
             on_wake=self.on_wake,
+            batch=batch,
         )
 
     async def durable(

@@ -34,6 +34,8 @@ _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
 _SHORT_REPLY_TOKENS = 9
 """``$JS.ACK.<stream>.<consumer>.<5 numbers>``; with domain and account there are two more after ``ACK``."""
+_PULL_BYTES = 16 * 2**20
+"""Both pulls together stay well below what the broker keeps for one connection (64 MiB) before it ends it."""
 _SUBSCRIPTION_BYTES = 512 * 2**20
 
 OnWake = Callable[[Callable[[], None]], Callable[[], None]]
@@ -137,6 +139,7 @@ class _Pulls:
             self._next_pull += 1
             request = {
                 "batch": self._batch,
+                "max_bytes": _PULL_BYTES,
                 "expires": int(_EXPIRES_SECONDS * 1e9),
                 "idle_heartbeat": int(_HEARTBEAT_SECONDS * 1e9),
             }
@@ -193,13 +196,14 @@ class Reader:
         start_seq: int | None,
         subject_filter: str | None,
         on_wake: OnWake,
+        batch: int = BATCH,
     ) -> None:
         """Nothing is asked of the broker until the first batch is wanted."""
         self._js = js
         self._stream = stream
         self._start_seq = start_seq
         self._filter = subject_filter
-        self._pulls = _Pulls(nc, stream, BATCH, _PULLS_IN_FLIGHT)
+        self._pulls = _Pulls(nc, stream, batch, _PULLS_IN_FLIGHT)
         self._on_wake = on_wake
         self._forget_waker: Callable[[], None] | None = None
         self._last_seq = (start_seq or 1) - 1
@@ -260,8 +264,10 @@ class Reader:
     async def _recreate(self) -> None:
         """Make a consumer that begins after the last message seen."""
         if self._forget_waker is None:
-            await self._pulls.open()
             self._forget_waker = self._on_wake(self._pulls.forget)
+        # A new inbox: pulls of the former consumer may still be answered, and that would look like gaps.
+        await self._pulls.close()
+        await self._pulls.open()
         self._pulls.drop()
         policy = DeliverPolicy.BY_START_SEQUENCE
         start: int | None = self._last_seq + 1

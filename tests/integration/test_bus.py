@@ -130,6 +130,24 @@ async def test_the_last_message_is_found_by_subject_and_by_filter(bus: Bus) -> N
         assert found.headers["Nats-Msg-Id"] == last.id
 
 
+async def test_a_flood_of_large_messages_is_read_whole_on_one_connection(
+    bus: Bus, nats_server: BrokerProcess
+) -> None:
+    subject = subjects.output("h1", RUN, 1, "stdout")
+    piece = b"x" * 2**20
+    for _ in range(4):
+        await asyncio.gather(*(bus.publish_bytes(subject, piece, timeout=20) for _ in range(40)))
+    for reader in (bus.read_output(subject), bus._reader(subjects.OUTPUT_STREAM, 1, subject)):
+        read = 0
+        while read < 160:
+            messages = await reader.next(timeout=5)
+            assert messages
+            read += len(messages)
+            await asyncio.sleep(0)
+        await reader.close()
+    assert "Slow Consumer" not in nats_server.log()
+
+
 async def test_telemetry_begins_with_the_last_beat_of_each_host(bus: Bus) -> None:
     for host in ("a", "b"):
         for number in range(3):
