@@ -35,7 +35,8 @@ CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 900.0
 """A call may wait long for a run; a stream that says nothing for longer is ended, and its client comes again."""
 _RETRY_SECONDS = 0.05
-_MAX_CONNECTIONS = 256
+_LIMITS = httpx.Limits(max_connections=256, max_keepalive_connections=0)
+"""A connection for each request costs little here, and shows before anything was sent that nobody is there."""
 _REQUEST_HEADERS = frozenset(
     {"accept", "authorization", "x-api-key", "content-type", "last-event-id", "user-agent"}
 )
@@ -141,9 +142,7 @@ class McpProxy:
             self._process = await self._start(socket, url)
             await self._until_listening(self._process, socket)
             self._http = httpx.AsyncClient(
-                transport=httpx.AsyncHTTPTransport(
-                    uds=str(socket), limits=httpx.Limits(max_connections=_MAX_CONNECTIONS)
-                ),
+                transport=httpx.AsyncHTTPTransport(uds=str(socket), limits=_LIMITS),
                 base_url="http://localhost",
                 timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
             )

@@ -53,10 +53,7 @@ async def until(
 
 def raise_if_rejected(read_model: ReadModel, command_id: str) -> None:
     """Raise Conflict, with the owner's own words, when the command was refused by whom it was addressed to."""
-    found = read_model.events(
-        EventFilter(type="CommandRejected", command_id=command_id, newest=True, limit=1)
-    )
-    for _, envelope in found:
+    for _, envelope in read_model.events(EventFilter(command_id=command_id)):
         if isinstance(envelope.data, CommandRejected):
             refused = envelope.data
             raise Conflict(refused.message, code=refused.code, **{"command_id": command_id, **refused.detail})

@@ -299,7 +299,7 @@ async def test_force_complete_declares_and_a_pending_run_is_canceled(plane: Plan
         await page.get_by_role("button", name="Kill").click()
         await expect(dialog(page)).to_contain_text("will never start")
         await dialog(page).get_by_role("button", name="Kill").click()
-        await expect(dialog(page)).to_contain_text("is canceled")
+        await expect(dialog(page)).to_contain_text(f"{pending} is canceled")
         assert (await plane.run(pending))["status"] == "canceled"
     assert plane.troubles == []
 

@@ -1,5 +1,7 @@
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -614,3 +616,74 @@ async def test_a_broker_that_is_away_is_a_503_and_nothing_is_lost(tmp_path: Path
     finally:
         plane.stop()
         broker.stop()
+
+
+# MCP
+
+
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
+MCP_HEADERS = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+
+
+def mcp_servers_of(plane: ControlPlaneProcess) -> list[int]:
+    """The pids of the MCP servers of this control plane."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            environment, command = (entry / "environ").read_bytes(), (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if plane.home.as_posix().encode() in environment and b"mcp_server" in command:
+            found.append(int(entry.name))
+    return found
+
+
+async def test_mcp_is_served_with_the_callers_own_token(
+    plane: ControlPlaneProcess, api: httpx.AsyncClient
+) -> None:
+    at = f"{plane.url}/mcp"
+    greeting = await api.post(at, json=INITIALIZE, headers=MCP_HEADERS)
+    assert greeting.status_code == 200
+    assert "automagik-workflows" in greeting.text
+    run = await start(api)
+    call = {"name": "kill_workflow", "arguments": {"run_id": run["run_id"], "reason": "by a tool"}}
+    order = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": call}
+    answer = await api.post(at, json=order, headers=MCP_HEADERS)
+    assert '"confirmed":true' in answer.text.replace("\\", "").replace(" ", "")
+    story = (await api.get(f"/runs/{run['run_id']}/events")).json()["items"]
+    kill = next(record for record in story if record["type"] == "KillRun")
+    assert kill["actor"] == {"principal": "operator", "surface": "mcp"}
+    async with httpx.AsyncClient(trust_env=False) as anyone:
+        problem(await anyone.post(at, json=INITIALIZE, headers=MCP_HEADERS), 401, "not_authenticated")
+
+
+async def test_the_mcp_server_is_started_again_and_dies_with_the_control_plane(
+    broker: BrokerProcess, tmp_path: Path
+) -> None:
+    plane = ControlPlaneProcess(tmp_path / "home", broker)
+    plane.start()
+    try:
+        assert mcp_servers_of(plane) == []
+        async with plane.client() as api:
+            at = f"{plane.url}/mcp"
+            assert (await api.post(at, json=INITIALIZE, headers=MCP_HEADERS)).status_code == 200
+            (pid,) = mcp_servers_of(plane)
+            os.kill(pid, signal.SIGKILL)
+            async with asyncio.timeout(LIMIT):
+                while (again := await api.post(at, json=INITIALIZE, headers=MCP_HEADERS)).status_code != 200:
+                    problem(again, 503, "unavailable")  # it was dying when the request reached it
+        assert len(mcp_servers_of(plane)) == 1
+    finally:
+        plane.kill()
+    async with asyncio.timeout(LIMIT):
+        while mcp_servers_of(plane):
+            await asyncio.sleep(0.02)

@@ -64,7 +64,7 @@ async def ask(
             case "websocket.close":
                 answer.closed = True
 
-    scope = {
+    scope: dict[str, Any] = {
         "type": kind,
         "path": path,
         "query_string": query.encode(),

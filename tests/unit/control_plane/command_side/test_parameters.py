@@ -1,3 +1,4 @@
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -93,7 +94,7 @@ def test_a_secret_takes_a_reference_only_and_is_never_repeated(value: Any) -> No
 
 
 def test_a_reference_need_not_fit_what_is_said_of_the_value() -> None:
-    params = {"epic": "X-1", "token": "secret:LINEAR_KEY"}
+    params: dict[str, Any] = {"epic": "X-1", "token": "secret:LINEAR_KEY"}
     assert check_parameters(workflow(SCHEMA), params)["token"] == "secret:LINEAR_KEY"
 
 
@@ -159,7 +160,5 @@ def test_what_is_nested_too_deeply_is_refused() -> None:
 
 @given(st.dictionaries(st.text(), anything, max_size=5))
 def test_whatever_is_given_is_taken_or_refused(params: dict[str, Any]) -> None:
-    try:
-        check_parameters(workflow(SCHEMA), params)
-    except InvalidInput as error:
-        assert error.fields["errors"]
+    with suppress(InvalidInput):
+        assert check_parameters(workflow(SCHEMA), params)["rounds"] >= 1  # type: ignore[operator]
