@@ -1,7 +1,7 @@
 """Small files that are either wholly there or not at all, also after a power cut.
 
-Every write is: a new file, fsync, a name put on it atomically, fsync of the directory. Standard library alone,
-because the shims use it.
+Every write is: a new file, fsync, a name put on it atomically, fsync of the directory. What nobody needs after a power
+cut is written the same way without the fsyncs. Standard library alone, because the shims use it.
 """
 
 import contextlib
@@ -10,11 +10,15 @@ import os
 _FRESH = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-def replace_file(directory: int, name: str, content: bytes) -> None:
-    """Put ``content`` under ``name``, in place of what is there. ``directory`` is an open descriptor."""
-    fresh = _write_fresh(directory, name, content)
+def replace_file(directory: int, name: str, content: bytes, *, sync: bool = True) -> None:
+    """Put ``content`` under ``name``, in place of what is there. ``directory`` is an open descriptor.
+
+    ``sync=False`` for what nobody needs after a power cut: readers see the old or the new, and nothing is waited for.
+    """
+    fresh = _write_fresh(directory, name, content, sync=sync)
     os.rename(fresh, name, src_dir_fd=directory, dst_dir_fd=directory)
-    os.fsync(directory)
+    if sync:
+        os.fsync(directory)
 
 
 def create_file(directory: int, name: str, content: bytes) -> bool:
@@ -55,12 +59,13 @@ def use_reserve(directory: int, reserved: str, name: str, content: bytes) -> Non
     os.fsync(directory)
 
 
-def _write_fresh(directory: int, name: str, content: bytes) -> str:
+def _write_fresh(directory: int, name: str, content: bytes, *, sync: bool = True) -> str:
     fresh = f".{name}.{os.urandom(6).hex()}"
     descriptor = os.open(fresh, _FRESH, 0o600, dir_fd=directory)
     try:
         _write_all(descriptor, content)
-        os.fsync(descriptor)
+        if sync:
+            os.fsync(descriptor)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(fresh, dir_fd=directory)

@@ -31,7 +31,8 @@ _CONNECT_TRIES = 25
 _CONNECT_SECONDS = 0.02
 _HELLO_SECONDS = 2.0
 _CLOSE_SECONDS = 2.0
-_FORK_TRIES = 2
+_FORK_TRIES = 4
+"""Every spare shim may have been killed just when it took the request, and the zygote as well."""
 
 __all__ = ["LaunchRequest", "Launcher"]
 
@@ -143,7 +144,7 @@ class Launcher:
         self, files: RunDirectory, request: LaunchRequest, env: Mapping[str, str], group: Cgroup | None
     ) -> tuple[Message, ShimLink]:
         """The shim's answer. Without one the attempt is given up for good."""
-        problem = "it ended twice without an answer"
+        problem = f"it ended {_FORK_TRIES} times without an answer"
         try:
             for _ in range(_FORK_TRIES):
                 link = await self._ask_for_shim(files, request, env, group)
@@ -171,8 +172,8 @@ class Launcher:
             with theirs:
                 title = f"rp-shim {request.run_id}.{request.attempt}"
                 await self._zygote.fork_shim(theirs, title, files.path, self._limit)
-            with _disk_errors(request.directory):  # while the shim is being forked
-                await asyncio.to_thread(files.write_spec, public_spec(request, env))
+            with _disk_errors(request.directory):
+                files.write_spec(public_spec(request, env))
             link.send_raw(whole_spec(request, env, group))
             async with asyncio.timeout(self._limit):
                 await asyncio.shield(link.launched)

@@ -1,9 +1,9 @@
 """The directory of one attempt: all that a workflow, its shim and the agent say to each other.
 
-Rules: mode 0700; every file the agent writes is replaced atomically and fsynced; a file that is there but cannot be
-read is a ``TornFile``, never an empty answer. ``process.json`` is created exactly once, by whoever is first: the shim
-that starts the attempt, or ``abandon``, after which no shim can start it any more. Environment values are not stored,
-since they may be secrets.
+Rules: mode 0700; every file the agent writes is replaced atomically, and fsynced where it is relied on after a crash; a
+file that is there but cannot be read is a ``TornFile``, never an empty answer. ``process.json`` is created once,
+by whoever is first: the shim that starts the attempt, or ``abandon``, after which no shim can start it any more.
+Environment values are not stored, since they may be secrets.
 """
 
 import contextlib
@@ -67,8 +67,8 @@ class RunDirectory:
             file.touch(mode=0o600)
 
     def write_spec(self, spec: Mapping[str, Any]) -> None:
-        """Replace ``spec.json``: what is to run."""
-        self._replace(self.spec, spec)
+        """Replace ``spec.json``: what is to run, for the workflow to read. After a power cut nobody needs it."""
+        self._replace(self.spec, spec, sync=False)
 
     def write_control(self, control: Mapping[str, Any]) -> None:
         """Replace ``control.json``: breakpoints, pause, step permission, variable edits."""
@@ -152,9 +152,9 @@ class RunDirectory:
         finally:
             os.close(directory)
 
-    def _replace(self, file: Path, content: Mapping[str, Any]) -> None:
+    def _replace(self, file: Path, content: Mapping[str, Any], *, sync: bool = True) -> None:
         with self._opened() as directory:
-            durable.replace_file(directory, file.name, json.dumps(content).encode())
+            durable.replace_file(directory, file.name, json.dumps(content).encode(), sync=sync)
 
     def _read(self, file: Path) -> dict[str, Any] | None:
         try:

@@ -1,7 +1,9 @@
 """A short-lived child of the shim that starts the main process, and ends. Then the main process is the shim's child.
 
-Rules: nothing of the workflow runs before ``process.json`` is on disk, created by this shim alone; if the shim dies
-meanwhile, nothing is started. What went wrong is answered over ``channel``. Standard library alone.
+Rules: it is forked before there is anything to start, and waits for the request itself: nothing of a launch waits for
+a fork that could have been made before. Nothing of the workflow runs before ``process.json`` is on disk, created by
+this shim alone; if the shim dies meanwhile, nothing is started. What went wrong is answered over the request's channel.
+Standard library alone.
 """
 
 import contextlib
@@ -14,6 +16,7 @@ import time
 from typing import Any, NoReturn
 
 from agent.process.durable import create_file, reserve
+from agent.process.handover import pass_on, take
 from agent.process.kernel import boot_id, fork_count, iso_now, read_stat
 from agent.process.spawn import HeldChild, fork_held
 
@@ -30,16 +33,23 @@ def reserves(shim: int) -> list[str]:
     return [f".{name}.{shim}.reserve" for name in ("exit", "gone")]
 
 
-def run(channel: socket.socket, directory: int, *, stdin: int, report: int, shim: int) -> NoReturn:
-    """Start it, and report to the shim: nothing, or a line ``{main, cgroup, launch_error}`` and one to pass on.
+def run(requests: socket.socket, taken: int, *, stdin: int, report: socket.socket, shim: int) -> NoReturn:
+    """Wait for a request, pass it on to the shim, start what it asks for.
 
-    The answer about a success is left to the shim, since this process is in its tree as long as it lives.
+    ``taken`` is told the shim's pid when there is a request. ``report`` gets the request, and then nothing, or a line
+    ``{main, cgroup, launch_error}`` and one for the agent: the answer about a success is left to the shim, since this
+    process is in its tree as long as it lives.
     """
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        spec = _receive_spec(channel)
-        if spec is not None and os.getppid() == shim:
-            _Start(spec, channel, directory, shim).run(stdin, report)
+        request = take(requests) if os.getppid() == shim else None
+        if request is not None:
+            os.write(taken, b"%d\n" % shim)
+            pass_on(request, report)
+            directory = os.open(request.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            spec = _receive_spec(request.channel)
+            if spec is not None and os.getppid() == shim:
+                _Start(spec, request.channel, directory, shim).run(stdin, report)
     finally:
         os._exit(0)
 
@@ -65,7 +75,7 @@ class _Start:
         self._directory = directory
         self._shim = shim
 
-    def run(self, stdin: int, report: int) -> None:
+    def run(self, stdin: int, report: socket.socket) -> None:
         """Fork, record, release."""
         where = "directory"
         try:
@@ -96,7 +106,7 @@ class _Start:
         started = {"main": child.pid, "cgroup": record["cgroup"], "launch_error": failure}
         # A program that could not be executed has an ending like any other: the shim records it, and says so then.
         answer = json.dumps({"launched": record}) + "\n" if failure is None else ""
-        os.write(report, f"{json.dumps(started)}\n{answer}".encode())
+        report.sendall(f"{json.dumps(started)}\n{answer}".encode())
 
     def _is_given_up(self) -> bool:
         """Whether the agent waits no more: then it starts the attempt anew, or has failed it."""

@@ -164,6 +164,8 @@ class Termination:
             self._wake_shim()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._tree.gone.wait(), _CONFIRM_SECONDS)
+        if not self._counted_out() and not census.shim_alive():
+            self._tree.ending.read_record()  # it may have counted them out and ended before it was heard
         if self._counted_out():
             self._verified_by.append("subreaper")
         elif self._look():

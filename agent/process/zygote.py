@@ -1,14 +1,13 @@
-"""The small preloaded parent of all shims: for every message it forks one, and hands it the descriptor that came along.
+"""The small preloaded parent of all shims: it keeps a few forked that have no attempt yet, and forks more as they go.
 
-Rules: it knows nothing of runs; it reaps its shims; it ends when the agent's end of the socket closes, and the shims
-do not notice. What all shims have in common is set up here, once. Started by the launcher as
-``python -m agent.process.zygote FD``. Standard library alone.
-
-A message is ``title NUL directory`` with one descriptor: the socket over which the spec comes and the answer goes.
+Rules: it knows nothing of runs; it reaps its shims; it ends when the agent's end of the socket closes, and so do the
+shims without an attempt; the others do not notice. What all shims have in common is set up here, once. Shims are forked
+while nothing is asked for, so that no launch waits for a fork. Started by the launcher as ``python -m
+agent.process.zygote FD``. Standard library alone.
 """
 
-import array
 import contextlib
+import errno
 import gc
 import json
 import os
@@ -19,9 +18,15 @@ import socket
 import sys
 
 from agent.process import shim
+from agent.process.handover import take
 from agent.process.kernel import read_stat
 
-MESSAGE_BYTES = 8192
+SPARES = 2
+"""Shims without an attempt: each costs less than a megabyte."""
+QUIET_MILLISECONDS = 30
+"""Spares are forked when nothing was asked for so long: a launch under way has the machine for itself."""
+RETRY_MILLISECONDS = 1000
+"""How long it is left alone where the machine allows no more processes."""
 _IGNORED = ("SIGINT", "SIGHUP", "SIGTERM", "SIGPIPE", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGTSTP")
 
 
@@ -38,17 +43,77 @@ def main(descriptor: int) -> None:
     # What is there now is never traced again: its pages stay shared with every shim.
     gc.collect()
     gc.freeze()
-    poll = select.poll()
-    poll.register(requests, select.POLLIN)
-    poll.register(wake, select.POLLIN)
-    while True:
-        for ready, _ in poll.poll():
-            if ready == wake:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(wake, 4096)
-                _reap()
-            elif not _serve(requests, title_memory):
-                return
+    _Spares(requests, title_memory).keep(wake)
+
+
+class _Spares:
+    """The shims that have no attempt yet: one of those that wait takes each request."""
+
+    def __init__(self, requests: socket.socket, title_memory: tuple[int, int]) -> None:
+        self._requests = requests
+        self._title_memory = title_memory
+        self._waiting: set[int] = set()
+        self._taken, self._taken_write = os.pipe()
+        os.set_blocking(self._taken, False)
+
+    def keep(self, wake: int) -> None:
+        """Until the agent's end of the socket closes."""
+        poll = select.poll()
+        poll.register(wake, select.POLLIN)
+        poll.register(self._taken, select.POLLIN)
+        pause = QUIET_MILLISECONDS if self._fill() else RETRY_MILLISECONDS
+        while True:
+            # With nobody else to take it, a request is for us to have somebody forked for.
+            poll.register(self._requests, 0 if self._waiting else select.POLLIN)
+            ready = poll.poll(pause if len(self._waiting) < SPARES else None)
+            if not ready:
+                pause = QUIET_MILLISECONDS if self._fill() else RETRY_MILLISECONDS
+            for descriptor, events in ready:
+                if descriptor == wake:
+                    self._reap(wake)
+                elif descriptor == self._taken:
+                    self._note_taken()
+                elif events & select.POLLHUP:
+                    return
+                elif not self._fork():
+                    self._refuse()
+
+    def _fill(self) -> bool:
+        while len(self._waiting) < SPARES:
+            if not self._fork():
+                return False
+        return True
+
+    def _fork(self) -> bool:
+        """One more; False when the machine does not allow it."""
+        try:
+            pid = os.fork()
+        except OSError:
+            return False
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            shim.run(self._requests, self._taken_write, self._title_memory)
+        self._waiting.add(pid)
+        return True
+
+    def _note_taken(self) -> None:
+        self._waiting -= {int(pid) for pid in os.read(self._taken, 4096).split()}
+
+    def _reap(self, wake: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(wake, 4096)
+        with contextlib.suppress(ChildProcessError):
+            while pid := os.waitpid(-1, os.WNOHANG)[0]:
+                self._waiting.discard(pid)
+
+    def _refuse(self) -> None:
+        """Answer in the place of a shim that cannot be forked."""
+        request = take(self._requests)
+        if request is not None:
+            report = {"launch_error": {"errno": errno.EAGAIN, "where": "fork"}}
+            with contextlib.suppress(OSError):
+                request.channel.sendall(json.dumps(report).encode() + b"\n")
+            request.channel.close()
 
 
 def _wake_on_child() -> int:
@@ -64,36 +129,6 @@ def _title_memory() -> tuple[int, int]:
     """Where the kernel reads the command line, and how much room there is."""
     stat = read_stat(os.getpid())
     return (stat.arg_start, stat.arg_end - stat.arg_start) if stat else (0, 0)
-
-
-def _serve(requests: socket.socket, title_memory: tuple[int, int]) -> bool:
-    """Fork one shim; False when there will be no more requests."""
-    room = socket.CMSG_SPACE(array.array("i").itemsize)
-    try:
-        message, ancillary, _, _ = requests.recvmsg(MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
-    except OSError:
-        return False
-    if not message or not ancillary:
-        return False
-    channel = socket.socket(fileno=array.array("i", ancillary[0][2])[0])
-    title, _, directory = message.partition(b"\0")
-    try:
-        if os.fork() == 0:
-            signal.set_wakeup_fd(-1)
-            shim.run(channel, title, directory, title_memory)
-    except OSError as error:
-        report = {"launch_error": {"errno": error.errno, "where": "fork"}}
-        with contextlib.suppress(OSError):
-            channel.sendall(json.dumps(report).encode() + b"\n")
-    finally:
-        channel.close()
-    return True
-
-
-def _reap() -> None:
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
 
 
 if __name__ == "__main__":

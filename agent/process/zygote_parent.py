@@ -5,7 +5,6 @@ whoever may read ``/proc``. A dead one is noticed by its pidfd, reaped, and repl
 go on. A request that could not be handed over has started nothing.
 """
 
-import array
 import asyncio
 import contextlib
 import os
@@ -16,6 +15,7 @@ import sys
 from pathlib import Path
 
 from agent.process.errors import LaunchError
+from agent.process.handover import message_of, rights_of
 
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "LD_LIBRARY_PATH")
@@ -68,8 +68,8 @@ class ZygoteParent:
         asyncio.get_running_loop().add_reader(self._pidfd, self._died)
 
     async def fork_shim(self, channel: socket.socket, title: str, directory: Path, limit: float) -> None:
-        """Have a shim forked that holds ``channel``; TimeoutError or OSError when the request was not handed over."""
-        message = os.fsencode(title) + b"\0" + os.fsencode(directory)
+        """Have a shim hold ``channel``; TimeoutError or OSError when the request was not handed over."""
+        message = message_of(title, directory)
         for _ in range(2):
             self.start()
             try:
@@ -83,12 +83,11 @@ class ZygoteParent:
         requests = self._requests
         if requests is None:
             raise BrokenPipeError
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [channel.fileno()]))]
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(limit):
             while True:
                 try:
-                    requests.sendmsg([message], rights)
+                    requests.sendmsg([message], rights_of(channel))
                     return
                 except BlockingIOError:
                     writable = asyncio.Event()

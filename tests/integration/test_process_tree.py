@@ -24,6 +24,7 @@ from agent.process.kernel import read_head, read_stat
 from agent.process.launcher import Launcher, LaunchRequest
 from agent.process.procfs import pids
 from agent.process.tree import AttemptProcess
+from agent.process.zygote import SPARES
 
 pytestmark = pytest.mark.anyio
 
@@ -665,6 +666,7 @@ async def test_a_killed_shim_s_tree_is_found_by_another_agent(bench: Bench) -> N
     process = await bench.launch("sh", "-c", "sleep 1000 & setsid sleep 1001 & wait")
     await until(lambda: len(process.members()) == 3, "three run")
     os.kill(process.shim.pid, signal.SIGKILL)
+    await until(lambda: not process.shim_alive, "the shim is dead")
     await bench.replace_agent()
     adopted = await bench.launcher.adopt(process.directory)
     assert adopted is not None
@@ -717,6 +719,48 @@ async def test_a_killed_zygote_is_replaced_and_its_shims_go_on(bench: Bench) -> 
     for process in (first, second):
         assert process.shim_alive
         assert (await process.terminate(signal=signal.SIGTERM, grace_seconds=5, force=False)).verified
+
+
+def spares_of(zygote: int | None) -> set[int]:
+    """The shims of this zygote that have no attempt, each in its title."""
+    children = read_head(f"/proc/{zygote}/task/{zygote}/children", 1 << 16).split()
+    return {int(pid) for pid in children if b"waits for a run" in read_head(f"/proc/{pid.decode()}/cmdline")}
+
+
+async def test_shims_wait_for_a_launch_and_are_replaced(bench: Bench) -> None:
+    zygote = bench.launcher.zygote_pid
+    await until(lambda: len(spares_of(zygote)) == SPARES, "the spares are there")
+    waiting = spares_of(zygote)
+    process = await bench.launch("sleep", "1000")
+    assert process.shim.pid in waiting, "nothing of a launch waits for a fork"
+    await until(lambda: len(spares_of(zygote)) == SPARES, "the one that was taken is replaced")
+    for pid in spares_of(zygote):
+        os.kill(pid, signal.SIGKILL)
+    again = await bench.launch("sleep", "1000")
+    await until(lambda: len(spares_of(zygote)) == SPARES, "the killed ones are replaced")
+    spares = [identity for pid in spares_of(zygote) if (identity := identify(pid)) is not None]
+    await bench.launcher.close()
+    await until(lambda: not any(map(is_alive, spares)), "the spares end with the agent")
+    assert is_alive(process.shim)
+    assert is_alive(again.shim)
+    await bench.launcher.start()
+
+
+async def test_more_launches_at_once_than_shims_wait(bench: Bench) -> None:
+    requests = [bench.request("sleep", "1000") for _ in range(5 * SPARES)]
+    launched = await asyncio.gather(*map(bench.launcher.launch, requests))
+    assert len({bench.keep(process).main.pid for process in launched}) == 5 * SPARES
+
+
+async def test_spares_end_with_a_killed_zygote(bench: Bench) -> None:
+    zygote = bench.launcher.zygote_pid
+    await until(lambda: len(spares_of(zygote)) == SPARES, "the spares are there")
+    spares = [identity for pid in spares_of(zygote) if (identity := identify(pid)) is not None]
+    assert zygote is not None
+    os.kill(zygote, signal.SIGKILL)
+    process = await bench.launch("true")
+    assert str(await asyncio.wait_for(process.wait_exit(), LIMIT)) == "exit 0"
+    await until(lambda: not any(map(is_alive, spares)), "nobody waits for what will not come")
 
 
 async def test_a_zygote_that_does_not_answer(bench: Bench, tmp_path: Path) -> None:
