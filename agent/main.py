@@ -8,20 +8,21 @@ import contextlib
 import fcntl
 import logging
 import os
-import platform
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from agent.consumer import OrderConsumer
 from agent.file_watcher import FileWatcher
 from agent.hall import Hall
 from agent.outbox import journal
-from agent.outbox.heartbeat import Heartbeat, memory
+from agent.outbox.heartbeat import Heartbeat
 from agent.outbox.output_shipper import OutputShipper
 from agent.outbox.publisher import Publisher
+from agent.presence import Presence, this_agent
 from agent.process.identity import current_boot
 from agent.process.launcher import Launcher
 from agent.retention import remove_old_runs
@@ -30,11 +31,8 @@ from agent.slots import Slots
 from agent.supervisor import Supervisor
 from runplane.bus import Bus
 from runplane.contract.errors import Conflict, RunplaneError, Unavailable
-from runplane.contract.events import HostJoined, HostLeft
-from runplane.contract.subjects import host_presence
 from runplane.contract.telemetry import Slots as SlotFigures
-from runplane.contract.value import Value
-from runplane.stamp import new_record_id, stamp
+from runplane.stamp import new_record_id
 
 log = logging.getLogger("agent")
 
@@ -62,10 +60,11 @@ async def _serve_with(settings: Settings, bus: Bus, stop: asyncio.Event) -> None
     records = book.open()
     watcher = FileWatcher()
     launcher = Launcher(settings.home, settings.mechanism)
+    me = this_agent(settings.home, new_record_id(), current_boot())
     hall = Hall(
         settings=settings,
-        agent_id=new_record_id(),
-        boot_id=current_boot(),
+        agent_id=me.agent_id,
+        boot_id=me.boot_id,
         bus=bus,
         journal=book,
         publisher=Publisher(bus, lambda run_id, ids: book.note(journal.published(run_id, ids))),
@@ -77,13 +76,13 @@ async def _serve_with(settings: Settings, bus: Bus, stop: asyncio.Event) -> None
     supervisor = Supervisor(hall, slots)
     await bus.ensure_streams()
     await launcher.start()
+    presence = Presence(bus, settings, me, mechanism=launcher.mechanism, version=version("runplane"))
     watching = asyncio.create_task(watcher.run(), name="file watcher")
     try:
-        await supervisor.recover(records)
-        await _publish(hall, _joined(hall))
-        await _until(stop, watching, *_loops(hall, supervisor, slots))
+        await _until(stop, watching, _serve_as_host(hall, supervisor, slots, presence, records))
         log.info("stopping; %d runs live on", supervisor.running)
-        await _publish(hall, HostLeft(host=settings.host, agent_id=hall.agent_id), timeout=_FAREWELL_SECONDS)
+        with contextlib.suppress(Unavailable):  # nobody hears it, and what is not heard of is absent soon
+            await presence.leave(_FAREWELL_SECONDS)
     finally:
         await supervisor.close()
         await hall.publisher.drain(_FAREWELL_SECONDS)
@@ -95,9 +94,12 @@ async def _serve_with(settings: Settings, bus: Bus, stop: asyncio.Event) -> None
         book.close()
 
 
-def _loops(hall: Hall, supervisor: Supervisor, slots: Slots) -> list[asyncio.Task[None]]:
+async def _serve_as_host(
+    hall: Hall, supervisor: Supervisor, slots: Slots, presence: Presence, records: list[journal.JournalRecord]
+) -> None:
+    """Join, take up what a former agent left, take orders; a loop that ends by itself ends the agent."""
     settings = hall.settings
-    consumer = OrderConsumer(hall.bus, supervisor, slots, settings.host, settings.pools)
+    await presence.join()
     heartbeat = Heartbeat(
         hall.bus,
         host=settings.host,
@@ -105,27 +107,33 @@ def _loops(hall: Hall, supervisor: Supervisor, slots: Slots) -> list[asyncio.Tas
         boot_id=hall.boot_id,
         interval=settings.sample_seconds,
     )
-    beating = heartbeat.run(supervisor.samples, lambda: SlotFigures(total=slots.total, used=slots.used))
-    tidying = remove_old_runs(settings.runs, settings.keep_runs_seconds, supervisor.keeps)
-    return [
-        asyncio.create_task(consumer.run(), name="consumer"),
-        asyncio.create_task(beating, name="heartbeat"),
-        asyncio.create_task(tidying, name="retention"),
-    ]
+    async with asyncio.TaskGroup() as loops:
+        # The first beat comes before anything that takes time: who does not beat counts as dead.
+        loops.create_task(
+            heartbeat.run(supervisor.samples, lambda: SlotFigures(total=slots.total, used=slots.used))
+        )
+        loops.create_task(presence.until_replaced())
+        await supervisor.recover(records)
+        loops.create_task(OrderConsumer(hall.bus, supervisor, slots, settings.host, settings.pools).run())
+        loops.create_task(remove_old_runs(settings.runs, settings.keep_runs_seconds, supervisor.keeps))
 
 
-async def _until(stop: asyncio.Event, *loops: asyncio.Task[None]) -> None:
-    """Wait to be told to stop; a loop that ends by itself ends the agent, so that it is started afresh."""
+async def _until(
+    stop: asyncio.Event, watching: asyncio.Task[None], serving: Coroutine[Any, Any, None]
+) -> None:
+    """Wait to be told to stop, or for the first part that fails; its error is raised, the first of several."""
     stopping = asyncio.create_task(stop.wait(), name="stop")
+    served = asyncio.create_task(serving, name="host")
     try:
-        done, _ = await asyncio.wait({stopping, *loops}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({stopping, watching, served}, return_when=asyncio.FIRST_COMPLETED)
         for task in done - {stopping}:
             task.result()
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
     finally:
-        stopping.cancel()
-        for task in loops[1:]:
+        for task in (stopping, served):
             task.cancel()
-        await asyncio.gather(stopping, *loops[1:], return_exceptions=True)
+        await asyncio.gather(stopping, served, return_exceptions=True)
 
 
 async def _connect(settings: Settings, stop: asyncio.Event) -> Bus | None:
@@ -141,30 +149,6 @@ async def _connect(settings: Settings, stop: asyncio.Event) -> Bus | None:
                 async with asyncio.timeout(1.0):
                     await stop.wait()
     return None
-
-
-def _joined(hall: Hall) -> HostJoined:
-    settings = hall.settings
-    return HostJoined(
-        host=settings.host,
-        agent_id=hall.agent_id,
-        boot_id=hall.boot_id,
-        pools=settings.pools,
-        slots=settings.slots,
-        version=version("runplane"),
-        platform=f"{platform.system()} {platform.release()} {platform.machine()}",
-        cpus=os.cpu_count() or 1,
-        memory_bytes=memory().total,
-        mechanism=hall.launcher.mechanism,
-    )
-
-
-async def _publish(hall: Hall, fact: Value, timeout: float = 30.0) -> None:
-    presence = stamp(fact, subject=host_presence(hall.settings.host), source=hall.source, actor=hall.policy)
-    try:
-        await hall.bus.publish(presence, timeout=timeout)
-    except Unavailable as error:
-        log.warning("%s could not be told: %s", presence.type, error.message)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ from runplane.contract.ids import is_host_id, is_name
 
 _DEFAULT_SLOTS = 64
 _DEFAULT_KEEP_DAYS = 7
+MOST_BEAT_SECONDS = 60.0
+"""A host that beats more rarely could not be told from a dead one within a reasonable time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +65,7 @@ def from_environment() -> Settings:
         host=host,
         pools=pools,
         slots=_number("RUNPLANE_SLOTS", _DEFAULT_SLOTS, 1, 100_000),
-        sample_seconds=_number("RUNPLANE_SAMPLE_MS", 2000, 100, 600_000) / 1000,
+        sample_seconds=_number("RUNPLANE_SAMPLE_MS", 2000, 100, int(MOST_BEAT_SECONDS * 1000)) / 1000,
         keep_runs_seconds=_number("RUNPLANE_KEEP_RUNS_DAYS", _DEFAULT_KEEP_DAYS, 0, 36_500) * 86_400.0,
         mechanism=_mechanism(),
     )

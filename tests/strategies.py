@@ -58,7 +58,7 @@ from runplane.contract.events import (
     WorkflowApplied,
     WorkflowDeleted,
 )
-from runplane.contract.run import Condition, Exit, Failure, ProcessRef, Status, Survivor
+from runplane.contract.run import AgentRef, Condition, Exit, Failure, ProcessRef, Status, Survivor
 from runplane.contract.spec import Breakpoint
 from runplane.contract.workflow import WorkflowDefinition
 from runplane.core.decide import Rejection, decide
@@ -212,6 +212,16 @@ EVENTS: dict[type[Event], SearchStrategy[Any]] = {
         host=hosts,
         agent_id=words,
         boot_id=words,
+        agent=st.none()
+        | st.builds(
+            AgentRef,
+            agent_id=words,
+            installation=words,
+            boot_id=words,
+            pid=st.integers(1, 2**22),
+            machine=words,
+            home=words,
+        ),
         pools=st.just(("default",)),
         slots=st.integers(0, 9),
         version=words,

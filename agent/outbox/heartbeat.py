@@ -40,6 +40,7 @@ class Heartbeat:
                 boot_id=self._boot_id,
                 time=now(),
                 seq=self._seq,
+                interval_seconds=self._interval,
                 load=os.getloadavg(),
                 cpus=os.cpu_count() or 1,
                 memory=memory(),

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import nats
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError, NoServersError
 from nats.js.errors import APIError, NotFoundError
@@ -23,7 +24,7 @@ from runplane.bus.pull import BATCH, Consumer, Message, Reader, read_once
 from runplane.bus.streams import OLDEST_BROKER, configurations
 from runplane.contract.envelope import Envelope, Unreadable, parse
 from runplane.contract.errors import BrokerRefused, RunplaneError, Unavailable
-from runplane.contract.subjects import LOG_STREAM, OUTPUT_STREAM, TELEMETRY_STREAM, run_story
+from runplane.contract.subjects import LOG_STREAM, OUTPUT_STREAM, TELEMETRY_STREAM, run_story, telemetry
 
 log = logging.getLogger("runplane.bus")
 
@@ -59,6 +60,22 @@ class CompareFailed(RunplaneError):
     code = "compare_failed"
 
 
+class _Connection(Client):
+    """The library's client, whose requests can be cancelled at any moment.
+
+    Before Python 3.12 ``asyncio.wait_for``, which it uses, drops a cancellation that comes together with the answer;
+    a loop that is being ended would then go on for ever.
+    """
+
+    async def request(self, *args: Any, **options: Any) -> Msg:
+        """As in the library."""
+        answer = await super().request(*args, **options)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+        return answer
+
+
 class Bus:
     """One connection. Made by :meth:`connect`; safe for use by many tasks of one loop."""
 
@@ -91,12 +108,13 @@ class Bus:
 
         try:
             async with asyncio.timeout(timeout):
-                connection = await nats.connect(
+                connection = _Connection()
+                await connection.connect(
                     url,
                     name=name,
                     allow_reconnect=True,
                     max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.2,
+                    reconnect_time_wait=0.2,  # type: ignore[arg-type]  # the library sleeps so long; its annotation is too narrow
                     connect_timeout=2,
                     ping_interval=5,
                     max_outstanding_pings=2,
@@ -219,9 +237,10 @@ class Bus:
         """Follow what runs print."""
         return self._reader(OUTPUT_STREAM, start_seq, subject_filter, batch=OUTPUT_BATCH)
 
-    def read_telemetry(self, *, last_per_subject: bool = True) -> Reader:
-        """Follow heartbeats and samples, by default beginning with each host's last one."""
-        return self._reader(TELEMETRY_STREAM, None if last_per_subject else 1, None)
+    def read_telemetry(self, *, last_per_subject: bool = True, host: str | None = None) -> Reader:
+        """Follow heartbeats and samples, of one host or of all, by default beginning with each host's last one."""
+        subject_filter = telemetry(host) if host is not None else None
+        return self._reader(TELEMETRY_STREAM, None if last_per_subject else 1, subject_filter)
 
     def _reader(
         self, stream: str, start_seq: int | None, subject_filter: str | None, batch: int = BATCH
@@ -276,7 +295,14 @@ class Bus:
     async def last_message(self, stream: str, subject_filter: str) -> Message | None:
         """The last message stored on any subject that matches; None where there is none."""
         request = json.dumps({"last_by_subj": subject_filter}).encode()
-        reply = await self._nc.request(f"$JS.API.DIRECT.GET.{stream}", request, timeout=_ACK_TIMEOUT_SECONDS)
+        try:
+            reply = await self._nc.request(
+                f"$JS.API.DIRECT.GET.{stream}", request, timeout=_ACK_TIMEOUT_SECONDS
+            )
+        except (NatsError, TimeoutError, OSError) as error:
+            raise Unavailable(
+                f"the broker could not look up {subject_filter} ({type(error).__name__})"
+            ) from None
         headers = dict(reply.headers or {})
         status = headers.get("Status")
         if status == _NO_MESSAGE:

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue
 
 from runplane.contract.ids import HostId, RunId
 from runplane.contract.run import (
+    AgentRef,
     Condition,
     Exit,
     Failure,
@@ -231,11 +232,12 @@ class CommandRejected(Value):
 
 
 class HostJoined(Value):
-    """An agent began to serve as this host."""
+    """An agent began to serve as this host. ``agent`` says where it runs; agents before 0.2 do not."""
 
     host: HostId
     agent_id: str
     boot_id: str
+    agent: AgentRef | None = None
     pools: tuple[str, ...]
     slots: int
     version: str

@@ -71,6 +71,17 @@ class ProcessRef(Value):
     start_time: int
 
 
+class AgentRef(Value):
+    """One start of an agent. ``installation`` names its home through all its starts, ``machine`` is for people."""
+
+    agent_id: str
+    installation: str
+    boot_id: str
+    pid: int
+    machine: str = ""
+    home: str = ""
+
+
 class SignalSent(Value):
     """A signal that was sent to a process of the tree."""
 

@@ -33,6 +33,7 @@ class HostTelemetry(Value):
     boot_id: str
     time: Moment
     seq: int = 0
+    interval_seconds: float = 2.0
     load: tuple[float, float, float] = (0.0, 0.0, 0.0)
     cpus: int = 0
     memory: Memory = Memory()

@@ -63,7 +63,7 @@ async def test_the_log_refuses_to_be_purged(bus: Bus) -> None:
     assert await bus.last_seq() == 1
 
 
-async def test_a_reader_goes_on_without_a_gap_after_the_broker_was_killed(
+async def test_a_reader_no_more_without_a_gap_after_the_broker_was_killed(
     bus: Bus, nats_server: BrokerProcess
 ) -> None:
     reader = bus.read_log()
@@ -185,3 +185,22 @@ async def test_an_older_broker_is_refused_with_the_reason(
     monkeypatch.setattr("runplane.bus.connection.OLDEST_BROKER", (99, 0, 0))
     with pytest.raises(BrokerRefused, match=r"needs 99\.0\.0"):
         await Bus.connect(nats_server.url, name="test")
+
+
+async def test_a_cancellation_that_comes_with_the_answer_is_not_lost(bus: Bus) -> None:
+    """A loop that publishes all the time is ended at whatever moment it is told to."""
+
+    async def publish_for_ever(no_more: asyncio.Event) -> None:
+        while not no_more.is_set():
+            await bus.publish_bytes("rp.tel.h1", b"{}")
+
+    for turn in range(100):
+        no_more = asyncio.Event()
+        loop = asyncio.create_task(publish_for_ever(no_more))
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        await bus.publish_bytes("rp.tel.h2", b"{}")
+        loop.cancel()
+        ended, _ = await asyncio.wait([loop], timeout=20)
+        no_more.set()
+        assert ended, f"the cancellation in turn {turn} was dropped"
