@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from runplane.cli.problem import Exit, Problem
 from runplane.cli.terminal import one_line
+from runplane.contract.explain import explain
 from runplane.contract.workflow import WorkflowDefinition
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 MAX_BYTES = 1024 * 1024
 MAX_ERRORS = 20
 _FRESH = frozenset({"temporary", "kept"})
-_SHOWN = 80
 
 
 def read_workflow(path: Path) -> WorkflowDefinition:
@@ -30,8 +30,8 @@ def read_workflow(path: Path) -> WorkflowDefinition:
     try:
         definition = WorkflowDefinition.model_validate(document)
     except ValidationError as error:
-        found = [_described(root, problem) for problem in error.errors(include_url=False)[:MAX_ERRORS]]
-        raise _refused(path, found) from None
+        found = explain(error, WorkflowDefinition, MAX_ERRORS)
+        raise _refused(path, [f"{_line_of(root, one.path)}: {one}" for one in found]) from None
     if definition.workspace in _FRESH:
         return definition
     workspace = (path.absolute().parent / Path(definition.workspace).expanduser()).resolve()
@@ -73,23 +73,6 @@ def _refused(path: Path, found: Sequence[str]) -> Problem:
         exit_code=Exit.USAGE,
         code="invalid_workflow",
     )
-
-
-def _described(root: "Node", problem: Any) -> str:
-    location: tuple[str | int, ...] = problem["loc"]
-    field = ".".join(str(part) for part in location) or "file"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    match problem["type"]:
-        case "missing":
-            message = "is required and is not there: add it"
-        case "extra_forbidden":
-            message = "is not known: correct the name or remove it"
-        case _ if not field.startswith("env") and not isinstance(problem["input"], dict | list):
-            shown = one_line(repr(problem["input"]), _SHOWN)
-            message = message if shown in message else f"{shown}: {message}"
-        case _:
-            pass
-    return f"{_line_of(root, location)}: {field}: {message}"
 
 
 def _line_of(root: "Node", location: Sequence[str | int]) -> int:

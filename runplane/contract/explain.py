@@ -38,6 +38,7 @@ class Problem:
 
     field: str
     message: str
+    path: tuple[str | int, ...] = ()
 
     def __str__(self) -> str:
         """Field and sentence in one line."""
@@ -48,10 +49,11 @@ def explain(error: ValidationError, model: type[BaseModel], limit: int = 20) -> 
     """The problems of a document that is no ``model``, one a field, at most ``limit``."""
     problems: dict[str, Problem] = {}
     for one in error.errors(include_url=False):
-        path = tuple(str(part) for part in one["loc"] if not _BRANCH.match(str(part)))
-        field = ".".join(path)[:200]
+        path = tuple(part for part in one["loc"] if not _BRANCH.match(str(part)))
+        names = tuple(str(part) for part in path)
+        field = ".".join(names)[:200]
         if field not in problems:  # the first branch of a union is the one that is meant for people
-            problems[field] = Problem(field=field, message=_message(one, path, model))
+            problems[field] = Problem(field=field, message=_message(one, names, model), path=path)
     return tuple(problems.values())[:limit]
 
 

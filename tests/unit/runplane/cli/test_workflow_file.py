@@ -57,9 +57,9 @@ def test_an_error_names_line_field_value_and_what_to_do(tmp_path: Path) -> None:
 def test_every_error_is_told(tmp_path: Path) -> None:
     message = refusal(tmp_path, GOOD.replace("name: lina", "nane: lina").replace("cpus: 1.5", "cpus: -1"))
     lines = [line.strip() for line in message.splitlines()]
-    assert "FILE:1: name: is required and is not there: add it" in lines
-    assert "FILE:1: nane: is not known: correct the name or remove it" in lines
-    assert any(line.startswith("FILE:9: limits.cpus: -1: ") for line in lines)
+    assert "FILE:1: name: is missing: add it" in lines
+    assert "FILE:1: nane: there is no such field: did you mean name?" in lines
+    assert any(line.startswith("FILE:9: limits.cpus: -1 is not possible") for line in lines)
 
 
 def test_an_unknown_placeholder_says_what_there_is(tmp_path: Path) -> None:
