@@ -15,6 +15,7 @@ from agent import receipts, workspace
 from agent.process.records import TreeEnded
 from agent.process.tree import AttemptProcess
 from agent.story import Story
+from agent.watch.limits import reached_by_kernel, until_reached
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import (
     LeftoversFound,
@@ -109,6 +110,27 @@ class Ending:
             await self._story.tell(self._story.fact(fact))
             self.begin()
 
+    async def until_limit(self) -> None:
+        """End the attempt when it reaches a limit on memory or processes."""
+        await self.end_for(await until_reached(self._story.spec.limits, self._process))
+
+    async def end_for(self, failure: Failure) -> None:
+        """End the attempt at once, because it reached a limit: what goes too far gets no grace."""
+        async with self._lock:
+            run = self._story.state.run
+            if run is None or run.status not in (Status.RUNNING, Status.PAUSED) or self._over:
+                return
+            fact = RunTerminating(
+                purpose="limit", method="force", grace_seconds=0.0, reason=failure.message, failure=failure
+            )
+            await self._story.tell(self._story.fact(fact))
+            self.begin()
+
+    @property
+    def _over(self) -> bool:
+        """Whether the main process has ended: then the limit it had reached is told with its end."""
+        return self._process.exit is not None
+
     @property
     def _ordered(self) -> bool:
         """Whether an ordered end is under way or over."""
@@ -149,7 +171,8 @@ class Ending:
             receipt = receipts.receipt_of(termination, ended, cleanup)
             fact = self._end_by(termination, ended, receipt)
             if fact is None:
-                await self._tell_natural_end(ended, receipt)
+                failure = termination.failure if termination.purpose == "limit" else None
+                await self._tell_natural_end(ended, receipt, failure)
             else:
                 await self._tell_ordered_end(termination, fact)
 
@@ -162,7 +185,7 @@ class Ending:
                 observed=receipts.observed_of(ended),
                 receipt=receipt,
             )
-        if receipts.ended_by_itself(ended, self._process):
+        if termination.purpose == "limit" or receipts.ended_by_itself(ended, self._process):
             return None
         if termination.purpose == "timeout":
             failure = Failure(kind="timeout", message=termination.reason or "its time was up")
@@ -178,8 +201,10 @@ class Ending:
         )
         self._on_end()
 
-    async def _tell_natural_end(self, ended: TreeEnded, receipt: KillReceipt | None) -> None:
-        """The main process ended by itself: its exit decides."""
+    async def _tell_natural_end(
+        self, ended: TreeEnded, receipt: KillReceipt | None, failure: Failure | None = None
+    ) -> None:
+        """The main process ended by itself, or for a limit: the limit decides, else its exit."""
         run = self._story.state.run
         if run is None:
             return
@@ -190,7 +215,9 @@ class Ending:
             TreeVerifiedGone(verified_by=ended.verified_by, receipt=receipt),
         ]
         if not run.status.ended:
-            failure = receipts.failure_of(self._process.exit)
+            failure = failure or receipts.failure_of(self._process.exit)
+            if failure is not None:
+                failure = reached_by_kernel(self._story.spec.limits, self._process) or failure
             facts.append(RunFailed(failure=failure) if failure is not None else RunCompleted())
         await self._story.tell(*self._last_reports(), *(self._story.fact(fact) for fact in facts))
         self._on_end()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from agent import environment, workspace
 from agent.process.launcher import LaunchRequest
+from agent.process.limit_groups import Bounds
 from agent.settings import Settings
 from agent.story import Story
 
@@ -21,4 +22,5 @@ def request_for(settings: Settings, story: Story, directory: Path) -> LaunchRequ
             spec, run_id=story.run_id, attempt=story.attempt, directory=directory, secrets=settings.secrets
         ),
         params=spec.params,
+        bounds=Bounds(memory=spec.limits.memory, processes=spec.limits.processes, cpus=spec.limits.cpus),
     )

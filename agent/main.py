@@ -59,7 +59,7 @@ async def _serve_with(settings: Settings, bus: Bus, stop: asyncio.Event) -> None
     book = journal.Journal(settings.home / "journal")
     records = book.open()
     watcher = FileWatcher()
-    launcher = Launcher(settings.home, settings.mechanism)
+    launcher = Launcher(settings.home, settings.mechanism, enforce_limits=settings.limits == "auto")
     me = this_agent(settings.home, new_record_id(), current_boot())
     hall = Hall(
         settings=settings,

@@ -12,13 +12,17 @@ from runplane.contract.ids import is_host_id, is_name
 
 _DEFAULT_SLOTS = 64
 _DEFAULT_KEEP_DAYS = 7
+_DEFAULT_MOST_OUTPUT_MB = 10_240
 MOST_BEAT_SECONDS = 60.0
 """A host that beats more rarely could not be told from a dead one within a reasonable time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """The agent's settings. ``slots``: attempts at once; ``keep_runs_seconds``: how long a run's files stay."""
+    """The agent's settings. ``slots``: attempts at once; ``keep_runs_seconds``: how long a run's files stay;
+    ``most_output_bytes``: what an attempt may print whose workflow says nothing of it; ``limits``: ``watch`` has the
+    agent watch what the kernel could enforce.
+    """
 
     home: Path
     nats_url: str
@@ -27,6 +31,8 @@ class Settings:
     slots: int
     sample_seconds: float
     keep_runs_seconds: float
+    most_output_bytes: int
+    limits: Literal["auto", "watch"]
     mechanism: Literal["auto", "cgroup", "subreaper"]
 
     @property
@@ -67,6 +73,8 @@ def from_environment() -> Settings:
         slots=_number("RUNPLANE_SLOTS", _DEFAULT_SLOTS, 1, 100_000),
         sample_seconds=_number("RUNPLANE_SAMPLE_MS", 2000, 100, int(MOST_BEAT_SECONDS * 1000)) / 1000,
         keep_runs_seconds=_number("RUNPLANE_KEEP_RUNS_DAYS", _DEFAULT_KEEP_DAYS, 0, 36_500) * 86_400.0,
+        most_output_bytes=_number("RUNPLANE_MOST_OUTPUT_MB", _DEFAULT_MOST_OUTPUT_MB, 1, 100_000_000) * 2**20,
+        limits=_limits(),
         mechanism=_mechanism(),
     )
 
@@ -96,3 +104,13 @@ def _mechanism() -> Literal["auto", "cgroup", "subreaper"]:
             return "subreaper"
         case other:
             raise InvalidInput(f"RUNPLANE_MECHANISM={other!r} is not one of auto, cgroup, subreaper")
+
+
+def _limits() -> Literal["auto", "watch"]:
+    match os.environ.get("RUNPLANE_LIMITS", "auto"):
+        case "auto":
+            return "auto"
+        case "watch":
+            return "watch"
+        case other:
+            raise InvalidInput(f"RUNPLANE_LIMITS={other!r} is not one of auto, watch")

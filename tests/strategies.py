@@ -116,7 +116,7 @@ conditions = st.builds(
     evidence=json_values,
 )
 verified_by = st.just(("cgroup",)) | st.just(())
-purposes = st.sampled_from(["kill", "restart", "force_complete", "timeout"])
+purposes = st.sampled_from(["kill", "restart", "force_complete", "timeout", "limit"])
 
 COMMANDS: dict[type[Command], SearchStrategy[Any]] = {
     StartRun: st.builds(StartRun, run_id=run_ids, spec=specs, attempt=attempts),

@@ -9,6 +9,8 @@ all is sent, an empty message with ``Rp-End: 1`` says so.
 import asyncio
 import logging
 import os
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 from agent.file_watcher import FileWatcher, written_or
@@ -35,17 +37,33 @@ class OutputShipper:
         self._host = host
 
     async def ship(
-        self, run_id: str, attempt: int, directory: Path, finished: asyncio.Event, *, recovered: bool
+        self,
+        run_id: str,
+        attempt: int,
+        directory: Path,
+        finished: asyncio.Event,
+        *,
+        recovered: bool,
+        grown: Callable[[str, int], None],
     ) -> None:
-        """Ship both streams until ``finished`` is set and all is sent."""
+        """Ship both streams until ``finished`` is set and all is sent; ``grown(stream, bytes)`` tells of their size."""
         async with asyncio.TaskGroup() as streams:
             for stream in STREAMS:
                 subject = output(self._host, run_id, attempt, stream)
                 path = directory / f"{stream}.log"
-                streams.create_task(self._ship_stream(subject, path, finished, recovered=recovered))
+                told = partial(grown, stream)
+                streams.create_task(
+                    self._ship_stream(subject, path, finished, recovered=recovered, grown=told)
+                )
 
     async def _ship_stream(
-        self, subject: str, path: Path, finished: asyncio.Event, *, recovered: bool
+        self,
+        subject: str,
+        path: Path,
+        finished: asyncio.Event,
+        *,
+        recovered: bool,
+        grown: Callable[[int], None],
     ) -> None:
         offset, ended = await self._sent_so_far(subject) if recovered else (0, False)
         if ended:
@@ -56,20 +74,26 @@ class OutputShipper:
             log.warning("%s cannot be read: %s", path, error.strerror)
             return
         try:
-            await self._follow(fd, subject, path, offset, finished)
+            async for chunk in self._chunks(fd, path, offset, finished):
+                grown(os.fstat(fd).st_size)
+                await self._send(subject, chunk, offset)
+                offset += len(chunk)
+            await self._send(subject, b"", offset, end=True)
         finally:
             os.close(fd)
 
-    async def _follow(self, fd: int, subject: str, path: Path, offset: int, finished: asyncio.Event) -> None:
+    async def _chunks(
+        self, fd: int, path: Path, offset: int, finished: asyncio.Event
+    ) -> AsyncIterator[bytes]:
+        """What the file holds from ``offset`` on, as it grows; ends when it was read to its end after ``finished``."""
         while True:
             last_look = finished.is_set()
             told = None if last_look else self._watcher.arm(path)
             chunk = os.pread(fd, CHUNK_BYTES, offset)
             if chunk:
-                await self._send(subject, chunk, offset)
                 offset += len(chunk)
+                yield chunk
             elif told is None:
-                await self._send(subject, b"", offset, end=True)
                 return
             else:
                 await written_or(told, finished)

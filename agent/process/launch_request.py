@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.process.cgroup import Cgroup
 from agent.process.errors import LaunchError
+from agent.process.limit_groups import Bounds, LimitGroups
 
 _SPEC_BYTES = 16 << 20
 
@@ -27,6 +28,7 @@ class LaunchRequest:
     cwd: str
     env: Mapping[str, str]
     params: Mapping[str, Any] = field(default_factory=dict)
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 def check(request: LaunchRequest, env: Mapping[str, str]) -> None:
@@ -79,8 +81,10 @@ def public_spec(request: LaunchRequest, env: Mapping[str, str]) -> dict[str, Any
     }
 
 
-def whole_spec(request: LaunchRequest, env: Mapping[str, str], group: Cgroup | None) -> bytes:
-    """The line that the shim gets."""
+def whole_spec(
+    request: LaunchRequest, env: Mapping[str, str], group: Cgroup | None, limits: LimitGroups
+) -> bytes:
+    """The line that the starter gets."""
     spec = {
         "run_id": request.run_id,
         "attempt": request.attempt,
@@ -89,5 +93,6 @@ def whole_spec(request: LaunchRequest, env: Mapping[str, str], group: Cgroup | N
         "cwd": request.cwd,
         "env": env,
         "cgroup": str(group.path) if group else None,
+        "limits": limits.as_json(),
     }
     return json.dumps(spec).encode() + b"\n"

@@ -22,6 +22,7 @@ from agent.process.cgroup import Cgroup, CgroupRoot
 from agent.process.errors import LaunchError, already_launched, explain_launch_error
 from agent.process.identity import current_boot, is_alive
 from agent.process.launch_request import LaunchRequest, check, public_spec, whole_spec
+from agent.process.limit_groups import LimitGroups, LimitHierarchies
 from agent.process.run_directory import RunDirectory
 from agent.process.shim_link import Message, ShimLink
 from agent.process.tree import AttemptProcess
@@ -46,13 +47,19 @@ class Launcher:
         mechanism: Literal["auto", "cgroup", "subreaper"] = "auto",
         *,
         launch_seconds: float = 10.0,
+        enforce_limits: bool = True,
     ) -> None:
-        """``auto``: cgroups where they can be used. ``cgroup``: refuse to start without."""
+        """``auto``: cgroups where they can be used. ``cgroup``: refuse to start without.
+
+        ``enforce_limits``: have the kernel enforce them where it can; else somebody must watch.
+        """
+        self._enforce_limits = enforce_limits
         self._home = home
         self._mechanism = mechanism
         self._limit = launch_seconds
         self._zygote = ZygoteParent()
         self._groups: CgroupRoot | None = None
+        self._limits = LimitHierarchies({}, "")
         self._given: WeakSet[AttemptProcess] = WeakSet()
 
     @property
@@ -67,8 +74,11 @@ class Launcher:
 
     async def start(self) -> None:
         """Find out what the kernel allows, and start the shims' parent."""
+        namespace = hashlib.sha256(os.fsencode(self._home.resolve())).hexdigest()[:12]
+        if self._enforce_limits:
+            self._limits = LimitHierarchies.find(namespace)
+            self._limits.remove_unused()
         if self._mechanism != "subreaper":
-            namespace = hashlib.sha256(os.fsencode(self._home.resolve())).hexdigest()[:12]
             self._groups = CgroupRoot.find(namespace)
         if self._mechanism == "cgroup" and self._groups is None:
             raise LaunchError(
@@ -85,6 +95,7 @@ class Launcher:
         for process in list(self._given):
             process.close()
         await self._zygote.close(_CLOSE_SECONDS)
+        self._limits.remove_unused()
         if self._groups is not None:
             self._groups.remove_unused()
 
@@ -96,21 +107,23 @@ class Launcher:
         files = RunDirectory(request.directory)
         with _disk_errors(request.directory):
             files.prepare()
-        group = self._groups.create(f"{request.run_id}.{request.attempt}") if self._groups else None
+        name = f"{request.run_id}.{request.attempt}"
+        group = self._groups.create(name) if self._groups else None
+        limits = self._limits.make(name, request.bounds, group) if self._enforce_limits else LimitGroups()
         try:
-            answer, link = await self._have_shim_launch(files, request, env, group)
+            answer, link = await self._have_shim_launch(files, request, env, group, limits)
         except LaunchError:
-            _remove(group)
+            _remove(group, limits)
             raise
         if "launched" not in answer:
             link.close()
-            _remove(group)
+            _remove(group, limits)
             raise _explain(answer, request, env)
         process = self._take(files, link)
         if process is None:
             raise _shim_failed(files, "it did not record what it started")
         if group is not None and process.cgroup is None:
-            _remove(group)
+            _remove(group, LimitGroups())
         return process
 
     async def adopt(self, directory: Path) -> AttemptProcess | None:
@@ -141,13 +154,18 @@ class Launcher:
         return await asyncio.to_thread(RunDirectory(directory.absolute()).abandon, reason)
 
     async def _have_shim_launch(
-        self, files: RunDirectory, request: LaunchRequest, env: Mapping[str, str], group: Cgroup | None
+        self,
+        files: RunDirectory,
+        request: LaunchRequest,
+        env: Mapping[str, str],
+        group: Cgroup | None,
+        limits: LimitGroups,
     ) -> tuple[Message, ShimLink]:
         """The shim's answer. Without one the attempt is given up for good."""
         problem = f"it ended {_FORK_TRIES} times without an answer"
         try:
             for _ in range(_FORK_TRIES):
-                link = await self._ask_for_shim(files, request, env, group)
+                link = await self._ask_for_shim(files, request, env, group, limits)
                 answer = link.launched.result()
                 if answer is not None:
                     return answer, link
@@ -163,7 +181,12 @@ class Launcher:
         raise _shim_failed(files, problem)
 
     async def _ask_for_shim(
-        self, files: RunDirectory, request: LaunchRequest, env: Mapping[str, str], group: Cgroup | None
+        self,
+        files: RunDirectory,
+        request: LaunchRequest,
+        env: Mapping[str, str],
+        group: Cgroup | None,
+        limits: LimitGroups,
     ) -> ShimLink:
         """A link to a shim that has answered, or has ended without."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -174,7 +197,7 @@ class Launcher:
                 await self._zygote.fork_shim(theirs, title, files.path, self._limit)
             with _disk_errors(request.directory):
                 files.write_spec(public_spec(request, env))
-            link.send_raw(whole_spec(request, env, group))
+            link.send_raw(whole_spec(request, env, group, limits))
             async with asyncio.timeout(self._limit):
                 await asyncio.shield(link.launched)
         except BaseException:
@@ -233,6 +256,7 @@ def _disk_errors(directory: Path) -> Iterator[None]:
         ) from error
 
 
-def _remove(group: Cgroup | None) -> None:
+def _remove(group: Cgroup | None, limits: LimitGroups) -> None:
+    limits.remove()
     if group is not None:
         group.remove()

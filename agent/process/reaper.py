@@ -18,6 +18,7 @@ from typing import Any
 
 from agent.process.durable import use_reserve
 from agent.process.kernel import iso_now, signal_name
+from agent.process.limit_events import reached
 from agent.process.shim_connection import Connection
 from agent.process.starter import reserves
 
@@ -38,6 +39,7 @@ class Reaper:
         main: int,
         launch_error: dict[str, Any] | None,
         cgroup: str | None,
+        limits: dict[str, str],
         directory: int,
         listener: socket.socket | None,
         channel: socket.socket,
@@ -50,6 +52,7 @@ class Reaper:
         self._listener = listener
         self._stdin: int | None = stdin
         self._cgroup = cgroup
+        self._limits = limits
         self._exit: dict[str, Any] | None = None
         self._empty = False
         self._unused_reserves = reserves(os.getpid())
@@ -100,6 +103,7 @@ class Reaper:
                 if self._exit is not None and not self._empty:
                     self._empty = True
                     self._exit["empty_at"] = iso_now()
+                    self._exit["limits_reached"] = reached(self._limits)
                 return
             if pid == 0:
                 return
@@ -117,6 +121,7 @@ class Reaper:
                         "max_rss_bytes": usage.ru_maxrss * 1024,
                     },
                     "exited_at": iso_now(),
+                    "limits_reached": reached(self._limits),
                 }
                 if self._launch_error is not None:
                     self._exit["launch_error"] = self._launch_error
@@ -210,9 +215,9 @@ class Reaper:
         self._connections.pop(descriptor).peer.close()
 
     def _part(self) -> None:
-        if self._cgroup is not None:
+        for cgroup in {*self._limits.values(), *filter(None, [self._cgroup])}:
             with contextlib.suppress(OSError):
-                os.rmdir(self._cgroup)  # noqa: PTH106 - pathlib is memory in every shim
+                os.rmdir(cgroup)  # noqa: PTH106 - pathlib is memory in every shim
         for name in (SOCKET_NAME, *self._unused_reserves):
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self._directory)

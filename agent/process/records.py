@@ -29,6 +29,7 @@ class ExitRecord:
     """How the main process ended: a code or a signal. ``launch_error`` (``{errno, where}``): its program never ran.
 
     ``empty_at``: when the last process of the attempt was gone, where that was known at the time of reading.
+    ``limits_reached``: the controllers of cgroups (``memory``, ``pids``) whose limit the attempt had reached by then.
     """
 
     code: int | None
@@ -37,6 +38,7 @@ class ExitRecord:
     exited_at: str
     launch_error: dict[str, Any] | None = None
     empty_at: str | None = None
+    limits_reached: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """``exit 3`` or ``SIGKILL``, as receipts say it."""

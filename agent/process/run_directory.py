@@ -10,13 +10,14 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agent.process import durable
 from agent.process.errors import TornFile, already_launched
 from agent.process.identity import ProcessIdentity
+from agent.process.limit_groups import LimitGroups
 from agent.process.records import ExitRecord, Mechanism, ResourceUsage
 
 _LARGEST = 4 << 20
@@ -39,6 +40,7 @@ class ProcessRecord:
     mechanism: Mechanism
     spawned_at: str
     forks: int
+    limits: LimitGroups = field(default_factory=LimitGroups)
 
 
 class RunDirectory:
@@ -120,8 +122,9 @@ class RunDirectory:
                 mechanism="cgroup" if raw["mechanism"] == "cgroup" else "subreaper",
                 spawned_at=str(raw["spawned_at"]),
                 forks=int(raw["forks"]),
+                limits=LimitGroups.of_json(raw.get("limits"), Path(raw["cgroup"]) if raw["cgroup"] else None),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _torn(self.process, f"{type(error).__name__}: {error}") from error
 
     def read_exit(self) -> ExitRecord | None:
@@ -140,6 +143,7 @@ class RunDirectory:
                 exited_at=str(raw["exited_at"]),
                 launch_error=raw.get("launch_error"),
                 empty_at=raw.get("empty_at"),
+                limits_reached=tuple(raw.get("limits_reached", ())),
             )
         except (KeyError, TypeError) as error:
             raise _torn(self.exit, f"{type(error).__name__}: {error}") from error

@@ -119,6 +119,7 @@ def _await_start(
         main=started["main"],
         launch_error=started["launch_error"],
         cgroup=started["cgroup"],
+        limits=started["limits"],
         directory=directory,
         listener=listener,
         channel=channel,

@@ -37,8 +37,8 @@ def run(requests: socket.socket, taken: int, *, stdin: int, report: socket.socke
     """Wait for a request, pass it on to the shim, start what it asks for.
 
     ``taken`` is told the shim's pid when there is a request. ``report`` gets the request, and then nothing, or a line
-    ``{main, cgroup, launch_error}`` and one for the agent: the answer about a success is left to the shim, since this
-    process is in its tree as long as it lives.
+    ``{main, cgroup, limits, launch_error}`` and one for the agent: the answer about a success is left to the shim,
+    since this process is in its tree as long as it lives.
     """
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -103,7 +103,13 @@ class _Start:
             self._refuse(None, "already_launched")
             return
         failure = child.release()
-        started = {"main": child.pid, "cgroup": record["cgroup"], "launch_error": failure}
+        places = record["limits"]["joined"] | dict.fromkeys(record["limits"]["unified"], record["cgroup"])
+        started = {
+            "main": child.pid,
+            "cgroup": record["cgroup"],
+            "limits": places,
+            "launch_error": failure,
+        }
         # A program that could not be executed has an ending like any other: the shim records it, and says so then.
         answer = json.dumps({"launched": record}) + "\n" if failure is None else ""
         report.sendall(f"{json.dumps(started)}\n{answer}".encode())
@@ -124,6 +130,8 @@ class _Start:
 
     def _process_record(self, child: HeldChild) -> dict[str, Any]:
         cgroup = self._spec["cgroup"] if child.in_cgroup else self._join_cgroup(child.pid)
+        limits = self._spec.get("limits", {"joined": {}, "unified": []})
+        joined = {name: place for name, place in limits["joined"].items() if _join(place, child.pid)}
         main, shim = read_stat(child.pid), read_stat(self._shim)
         return {
             "run_id": self._spec["run_id"],
@@ -135,6 +143,7 @@ class _Start:
             "session_id": child.pid,
             "cgroup": cgroup,
             "mechanism": "cgroup" if cgroup else "subreaper",
+            "limits": {"joined": joined, "unified": limits["unified"] if cgroup else []},
             "spawned_at": iso_now(),
             "spawned_monotonic": time.monotonic(),
             "forks": fork_count(),
@@ -142,17 +151,7 @@ class _Start:
 
     def _join_cgroup(self, pid: int) -> str | None:
         cgroup: str | None = self._spec.get("cgroup")
-        if cgroup is None:
-            return None
-        try:
-            procs = os.open(f"{cgroup}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(procs, str(pid).encode())
-            finally:
-                os.close(procs)
-        except OSError:
-            return None
-        return cgroup
+        return cgroup if cgroup is not None and _join(cgroup, pid) else None
 
     def _refuse(self, number: int | None, where: str) -> None:
         for name in reserves(self._shim):
@@ -163,3 +162,16 @@ class _Start:
     def _answer(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
             self._channel.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _join(cgroup: str, pid: int) -> bool:
+    """Move the held child there; False where the kernel does not allow it."""
+    try:
+        procs = os.open(f"{cgroup}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(procs, str(pid).encode())
+        finally:
+            os.close(procs)
+    except OSError:
+        return False
+    return True

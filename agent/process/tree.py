@@ -36,6 +36,8 @@ class AttemptProcess:
         self.shim = record.shim
         self.cgroup = record.cgroup
         self.mechanism = record.mechanism
+        self.limits = record.limits
+        self._limits_reached: frozenset[str] = frozenset()
         self.spawned_at = record.spawned_at
         self.rebooted = record.main.boot_id != current_boot()
         self.gone = asyncio.Event()
@@ -51,6 +53,12 @@ class AttemptProcess:
     def exit(self) -> ExitRecord | None:
         """How the main process ended, as far as it is known now."""
         return self.ending.exit
+
+    @property
+    def limits_reached(self) -> frozenset[str]:
+        """The controllers whose limit was reached so far: ``memory`` or ``pids``."""
+        told = frozenset(self.exit.limits_reached) if self.exit is not None else frozenset()
+        return told | (self._limits_reached if self.gone.is_set() else self.limits.reached())
 
     @property
     def shim_alive(self) -> bool:
@@ -122,6 +130,9 @@ class AttemptProcess:
         """Nobody is left: say so, and remove the cgroup."""
         if not self.gone.is_set():
             self.gone.set()
+            if not self.rebooted:
+                self._limits_reached |= self.limits.reached()
+                self.limits.remove()
             if self.control_group is not None and not self.rebooted:
                 self.control_group.remove()
 

@@ -50,7 +50,7 @@ def examine(home: Home) -> list[Finding]:
     """Every check, in the order of the table."""
     checks: tuple[Callable[[], Finding], ...] = (
         _runplane, _python, _broker, lambda: _home(home), lambda: _secrets(home), lambda: _disk(home),
-        _open_files, _pidfd, _subreaper, _cgroup, _ptrace, _pressure, _clock,
+        _open_files, _pidfd, _subreaper, _cgroup, _limits, _ptrace, _pressure, _clock,
     )  # fmt: skip
     return [check() for check in checks]
 
@@ -178,6 +178,49 @@ def _cgroup() -> Finding:
     if writable:
         return _warning("cgroup v2", f"writable, but without cgroup.kill (Linux 5.14): {writable[0]}", lost)
     return _warning("cgroup v2", "no writable group was found", f"{lost}. As a service: `Delegate=yes`")
+
+
+def _limits() -> Finding:
+    """Which controllers the kernel can enforce a workflow's limits by."""
+    wanted = {"memory", "pids", "cpu"}
+    handed_down = {
+        name
+        for group in _own_cgroups()
+        if os.access(group / "cgroup.subtree_control", os.W_OK)
+        for name in _words_of(group / "cgroup.controllers")
+    }
+    hierarchies = {name for mount, names in _hierarchies() if os.access(mount, os.W_OK) for name in names}
+    found = wanted & (handed_down | hierarchies)
+    if found == wanted:
+        version_ = "2" if wanted <= handed_down else "1"
+        return _ok(
+            "limits", f"memory, processes and cores are enforced by the kernel (cgroup version {version_})"
+        )
+    lost = ", ".join(sorted(wanted - found))
+    return _warning(
+        "limits",
+        f"the kernel does not enforce {lost} here",
+        "the agent watches memory and processes twice a second instead, and cores are not limited. "
+        "As a service: `Delegate=yes`",
+    )
+
+
+def _words_of(file: Path) -> list[str]:
+    """The words of a small file; none where it cannot be read."""
+    try:
+        return file.read_text().split()
+    except OSError:
+        return []
+
+
+def _hierarchies() -> list[tuple[Path, list[str]]]:
+    """Where cgroup version 1 is mounted, and with which controllers."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return []
+    parted = [line.split(" - ", 1) for line in lines if " - cgroup " in line]
+    return [(Path(left.split()[4]), right.split()[-1].split(",")) for left, right in parted]
 
 
 def _own_cgroups() -> list[Path]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from runplane.cli.duration import show_clock, show_duration
 from runplane.cli.labelled import labelled
-from runplane.cli.size import count, show_size
+from runplane.cli.size import count
 from runplane.cli.terminal import one_line
 from runplane.contract.run import KillReceipt, Run, SignalSent
+from runplane.contract.units import show_size
 
 if TYPE_CHECKING:
     from rich.console import Group

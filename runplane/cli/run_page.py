@@ -8,9 +8,10 @@ from runplane.cli.duration import age_of, show_ago, show_clock, show_duration
 from runplane.cli.labelled import labelled
 from runplane.cli.receipt import receipt_lines
 from runplane.cli.run_words import exit_text, figure_of, runtime_of, status_text, stuck_of
-from runplane.cli.size import count, show_size
+from runplane.cli.size import count
 from runplane.cli.terminal import one_line
 from runplane.contract.run import Attempt, Run
+from runplane.contract.units import show_size
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -1,20 +1,6 @@
-"""Sizes and counts as people read them."""
+"""Sizes and counts as people read them, beside what the contract says of sizes."""
 
-_STEP = 1024
-_UNITS = ("KiB", "MiB", "GiB", "TiB")
-_TENTHS_BELOW = 10
-
-
-def show_size(size: float) -> str:
-    """``512 B``, ``1.5 MiB``, ``46 MiB``."""
-    if size < _STEP:
-        return f"{size:g} B"
-    value, unit = size / _STEP, _UNITS[0]
-    for larger in _UNITS[1:]:
-        if value < _STEP:
-            break
-        value, unit = value / _STEP, larger
-    return f"{value:.1f} {unit}" if value < _TENTHS_BELOW else f"{value:.0f} {unit}"
+from runplane.contract.units import show_size
 
 
 def show_short_size(size: float) -> str:

@@ -11,12 +11,13 @@ from runplane.cli.duration import age_of, show_ago, show_duration
 from runplane.cli.labelled import labelled
 from runplane.cli.run_words import NOTHING
 from runplane.cli.session import talk
-from runplane.cli.size import count, show_size
+from runplane.cli.size import count
 from runplane.cli.terminal import draw, one_line, plain, say, write, write_json
 from runplane.cli.workflow_file import read_workflow
 from runplane.cli.workflow_schema import FILE_NAME, workflow_schema
 from runplane.client import Client, WorkflowView
 from runplane.contract.errors import NotFound
+from runplane.contract.units import show_size
 from runplane.contract.workflow import WorkflowDefinition
 
 LABEL_WIDTH = 10

@@ -22,7 +22,7 @@ from runplane.contract.run import (
 from runplane.contract.value import Value
 from runplane.contract.workflow import WorkflowDefinition
 
-Purpose = Literal["kill", "restart", "force_complete", "timeout"]
+Purpose = Literal["kill", "restart", "force_complete", "timeout", "limit"]
 
 
 class RunClaimed(Value):
@@ -113,13 +113,14 @@ class ConditionCleared(Value):
 
 
 class RunTerminating(Value):
-    """The end of the attempt's tree is under way, and for what purpose."""
+    """The end of the attempt's tree is under way, and for what purpose. ``failure``: what is told after a limit."""
 
     purpose: Purpose
     method: Literal["graceful", "force"]
     grace_seconds: float
     reason: str | None = None
     outcome: Outcome | None = None
+    failure: Failure | None = None
 
 
 class TerminationEscalated(Value):

@@ -21,6 +21,9 @@ _BYTES = {
 _LONGEST_SECONDS = 366 * 86400
 _LARGEST_BYTES = 2**60
 _LONGEST_TEXT = 40  # longer than any value that means something, short enough for exact arithmetic
+_STEP = 1024
+_SHOWN_UNITS = ("KiB", "MiB", "GiB", "TiB")
+_TENTHS_BELOW = 10
 
 
 def parse_duration(value: Any) -> float:
@@ -78,3 +81,15 @@ def _shown(value: Any) -> str:
 
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 ByteSize = Annotated[int, BeforeValidator(parse_size)]
+
+
+def show_size(size: float) -> str:
+    """``512 B``, ``1.5 MiB``, ``46 MiB``."""
+    if size < _STEP:
+        return f"{size:g} B"
+    value, unit = size / _STEP, _SHOWN_UNITS[0]
+    for larger in _SHOWN_UNITS[1:]:
+        if value < _STEP:
+            break
+        value, unit = value / _STEP, larger
+    return f"{value:.1f} {unit}" if value < _TENTHS_BELOW else f"{value:.0f} {unit}"

@@ -152,6 +152,7 @@ def _termination(state: RunState, run: Run, record: Envelope, data: RunTerminati
         since=under_way.since if under_way else record.time,
         grace_seconds=under_way.grace_seconds if under_way else data.grace_seconds,
         outcome=data.outcome,
+        failure=data.failure,
     )
 
 

@@ -1,7 +1,7 @@
 """The folded state of one run: what users see of it, and what deciding about it needs."""
 
 from runplane.contract.events import Purpose
-from runplane.contract.run import Outcome, Resources, Run, Status, Surface
+from runplane.contract.run import Failure, Outcome, Resources, Run, Status, Surface
 from runplane.contract.spec import RunSpec
 from runplane.contract.value import Moment, Value
 
@@ -18,6 +18,7 @@ class Termination(Value):
     since: Moment
     grace_seconds: float = 0.0
     outcome: Outcome | None = None
+    failure: Failure | None = None
 
 
 class Anomaly(Value):

@@ -5,6 +5,7 @@ import pytest
 
 from agent.process.errors import LaunchError
 from agent.process.launch_request import LaunchRequest, check, public_spec, whole_spec
+from agent.process.limit_groups import LimitGroups
 
 
 def request(*argv: str, cwd: str = "/") -> LaunchRequest:
@@ -55,6 +56,6 @@ def test_what_is_stored_has_no_values_of_the_environment() -> None:
     assert "TOKEN" in stored
     assert "secret" not in stored
     assert json.loads(stored)["params"] == {"a": 1}
-    told = json.loads(whole_spec(asked, {"TOKEN": "secret"}, None))
+    told = json.loads(whole_spec(asked, {"TOKEN": "secret"}, None, LimitGroups()))
     assert told["env"] == {"TOKEN": "secret"}
     assert told["argv"] == ["a", "\udcff"]

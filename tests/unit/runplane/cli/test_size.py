@@ -1,6 +1,7 @@
 import pytest
 
-from runplane.cli.size import count, show_short_size, show_size
+from runplane.cli.size import count, show_short_size
+from runplane.contract.units import show_size
 
 
 @pytest.mark.parametrize(
