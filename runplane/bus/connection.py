@@ -5,6 +5,7 @@ duplicate window makes it one record. Whoever reads is idempotent by itself as w
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
@@ -289,11 +290,16 @@ class Bus:
         return records
 
     async def read_once(self, stream: str, subject_filter: str, start_seq: int = 1) -> list[Message]:
-        """All messages of a filter that are there now, in order."""
-        return await read_once(self._nc, self._js, stream, subject_filter, start_seq)
+        """All messages of a filter that are there now, in order; Unavailable when not all of them could be read."""
+        try:
+            return await read_once(self._nc, self._js, stream, subject_filter, start_seq)
+        except (NatsError, TimeoutError, OSError) as error:
+            raise Unavailable(
+                f"the broker did not hand over all of {stream} on {subject_filter} ({type(error).__name__}: {error})"
+            ) from error
 
     async def last_message(self, stream: str, subject_filter: str) -> Message | None:
-        """The last message stored on any subject that matches; None where there is none."""
+        """The last message stored on any subject that matches; None where there is none. Raises Unavailable."""
         request = json.dumps({"last_by_subj": subject_filter}).encode()
         try:
             reply = await self._nc.request(
@@ -355,7 +361,8 @@ class Bus:
         """Close the connection."""
         self.closing = True
         self._wakers.clear()
-        await self._nc.close()
+        with contextlib.suppress(NatsError, OSError):  # it may be gone already
+            await self._nc.close()
 
 
 class _TryAgain(Exception):

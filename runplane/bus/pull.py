@@ -30,6 +30,8 @@ _PULLS_IN_FLIGHT = 2
 _EXPIRES_SECONDS = 30.0
 _HEARTBEAT_SECONDS = 5.0
 _SILENCE_SECONDS = 12.0
+_READ_SECONDS = 10.0
+_READ_PAUSE_SECONDS = 2.0
 _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
 _SHORT_REPLY_TOKENS = 9
@@ -412,7 +414,10 @@ class _Place:
 async def read_once(
     nc: Client, js: JetStreamContext, stream: str, subject_filter: str, start_seq: int
 ) -> list[Message]:
-    """All messages of a filter that are stored now; raises what the broker's absence raises."""
+    """All messages of a filter that are stored now; raises what the broker's absence raises.
+
+    Whoever decides by what was read must have read all of it: a part is never handed over as the whole.
+    """
     reader = Reader(
         nc,
         js,
@@ -422,19 +427,29 @@ async def read_once(
         on_wake=lambda _: lambda: None,
     )
     messages: list[Message] = []
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _READ_SECONDS
     try:
-        information = await js.stream_info(stream, subjects_filter=subject_filter)
-        expected = sum((information.state.subjects or {}).values())
+        expected = await _stored(js, stream, subject_filter)
         while len(messages) < expected:
-            batch = await reader.next(timeout=2.0)
-            if not batch:
-                break
-            messages.extend(batch)
-            if reader.pending == 0:
-                break
+            batch = await reader.next(timeout=_READ_PAUSE_SECONDS)
+            if batch:
+                messages.extend(batch)
+                deadline = loop.time() + _READ_SECONDS
+                if reader.pending == 0:
+                    break
+            elif loop.time() > deadline:
+                raise TimeoutError(f"{len(messages)} of {expected} messages came within {_READ_SECONDS:g} s")
+            else:
+                expected = await _stored(js, stream, subject_filter)  # some may have been dropped by age
     finally:
         await reader.close()
     return messages
+
+
+async def _stored(js: JetStreamContext, stream: str, subject_filter: str) -> int:
+    information = await js.stream_info(stream, subjects_filter=subject_filter)
+    return sum((information.state.subjects or {}).values())
 
 
 __all__ = ["Consumer", "Delivery", "Message", "Reader", "read_once"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runplane.bus import Bus, CompareFailed, Expect
+from runplane.bus import Bus, CompareFailed, Expect, Message, Reader
 from runplane.contract import subjects
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import BrokerRefused, Unavailable
@@ -116,6 +116,25 @@ async def test_a_story_is_one_runs_records_only(bus: Bus) -> None:
     story = await bus.story(RUN)
     assert [seq for seq, _ in story] == [1, 3, 5]
     assert await bus.story(new_run_id()) == []
+
+
+async def test_a_part_of_a_story_is_never_taken_for_the_whole(
+    bus: Bus, nats_server: BrokerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker dies when it has said how much there is, and before it hands that over."""
+    await bus.publish(fact(1))
+    bus._js._timeout = 0.3
+    read = Reader.next
+
+    async def read_from_a_dead_one(reader: Reader, timeout: float) -> list[Message]:
+        nats_server.kill()
+        return await read(reader, timeout)
+
+    monkeypatch.setattr(Reader, "next", read_from_a_dead_one)
+    with pytest.raises(Unavailable, match="did not hand over all"):
+        await bus.story(RUN)
+    with pytest.raises(Unavailable, match="did not look up"):
+        await bus.last_message(subjects.LOG_STREAM, subjects.run_story(RUN))
 
 
 async def test_the_last_message_is_found_by_subject_and_by_filter(bus: Bus) -> None:
