@@ -2,6 +2,7 @@
 
 import logging
 
+from agent import failpoint
 from agent.hall import Hall
 from agent.story import Story
 from runplane.bus import CompareFailed, Expect
@@ -34,6 +35,7 @@ async def win(hall: Hall, story: Story, claim: Envelope) -> bool:
     """Publish the claim; False when somebody else has the run or it is over. Raises ``Unavailable``."""
     expected = 0
     for _ in range(_TRIES):
+        failpoint.passing("publish.before")
         try:
             await hall.bus.publish(
                 claim, Expect(run_events(story.run_id), expected), timeout=_TIMEOUT_SECONDS
@@ -51,6 +53,7 @@ async def win(hall: Hall, story: Story, claim: Envelope) -> bool:
                 return False
             expected = last.seq if last is not None else 0
         else:
+            failpoint.passing("publish.after")
             story.fold(claim)
             story.published(claim)
             return True

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, get_args
 
+from agent import failpoint
 from agent.slots import Slots
 from agent.supervisor import Supervisor
 from runplane.bus import Bus, Consumer, Delivery
@@ -90,7 +91,7 @@ class OrderConsumer:
         except Exception as error:  # noqa: BLE001 — whatever failed, the order must come again and the others go on
             await self._again(delivery, error)
         else:
-            await delivery.ack()
+            await _ack(delivery)
 
     async def _start(self, delivery: Delivery) -> None:
         order = await self._read(delivery)
@@ -108,7 +109,7 @@ class OrderConsumer:
         except Exception as error:  # noqa: BLE001 — the same
             await self._again(delivery, error)
         else:
-            await delivery.ack()
+            await _ack(delivery)
 
     async def _read(self, delivery: Delivery) -> Envelope | None:
         try:
@@ -137,3 +138,9 @@ class OrderConsumer:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _ack(delivery: Delivery) -> None:
+    failpoint.passing("ack.before")
+    await delivery.ack()
+    failpoint.passing("ack.after")

@@ -11,7 +11,7 @@ import signal as signals
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from agent import receipts, workspace
+from agent import failpoint, receipts, workspace
 from agent.process.records import TreeEnded
 from agent.process.tree import AttemptProcess
 from agent.story import Story
@@ -161,7 +161,9 @@ class Ending:
             force = True
 
     async def _by_order(self, began_by: Termination) -> None:
+        failpoint.passing("end.before")
         ended = await self._terminate(grace_seconds=began_by.grace_seconds, force=began_by.force)
+        failpoint.passing("end.after")
         async with self._lock:
             run = self._story.state.run
             if run is None or run.status.ended:
@@ -185,7 +187,7 @@ class Ending:
                 observed=receipts.observed_of(ended),
                 receipt=receipt,
             )
-        if termination.purpose == "limit" or receipts.ended_by_itself(ended, self._process):
+        if termination.purpose == "limit" or receipts.ended_by_itself(ended):
             return None
         if termination.purpose == "timeout":
             failure = Failure(kind="timeout", message=termination.reason or "its time was up")

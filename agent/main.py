@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from agent import failpoint
 from agent.consumer import OrderConsumer
 from agent.file_watcher import FileWatcher
 from agent.hall import Hall
@@ -30,7 +31,7 @@ from agent.settings import Settings, from_environment
 from agent.slots import Slots
 from agent.supervisor import Supervisor
 from runplane.bus import Bus
-from runplane.contract.errors import Conflict, RunplaneError, Unavailable
+from runplane.contract.errors import Conflict, InvalidInput, RunplaneError, Unavailable
 from runplane.contract.telemetry import Slots as SlotFigures
 from runplane.stamp import new_record_id
 
@@ -170,6 +171,13 @@ def _locked(home: Path) -> Iterator[None]:
         yield
 
 
+def _arm_failpoints() -> None:
+    try:
+        failpoint.arm(os.environ.get(failpoint.VARIABLE, ""))
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+
+
 def main() -> int:
     """Start; 0 when stopped in good order."""
     logging.basicConfig(
@@ -177,7 +185,10 @@ def main() -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
+        _arm_failpoints()
         asyncio.run(serve(from_environment()))
+        if passed := failpoint.passed():
+            log.warning("failpoints passed: %s", ", ".join(f"{place}:{n}" for place, n in passed.items()))
     except RunplaneError as error:
         print(f"runplane agent: {error.message}", file=sys.stderr)  # noqa: T201 — the last word before the end
         return 1

@@ -11,7 +11,6 @@ from agent.process.errors import LaunchError
 from agent.process.identity import ProcessIdentity
 from agent.process.records import ExitRecord, ProcessFacts, TreeEnded
 from agent.process.records import Survivor as SeenSurvivor
-from agent.process.tree import AttemptProcess
 from runplane.contract.run import (
     Cleanup,
     Exit,
@@ -92,11 +91,9 @@ def reference_of(identity: ProcessIdentity) -> ProcessRef:
     return ProcessRef(boot_id=identity.boot_id, pid=identity.pid, start_time=identity.start_time)
 
 
-def ended_by_itself(ended: TreeEnded, process: AttemptProcess | None) -> bool:
-    """Whether the main process had ended before anything was sent to it."""
-    if process is None or ended.exit is None:
-        return False
-    return not any(signal.pid == process.main.pid for signal in ended.signals)
+def ended_by_itself(ended: TreeEnded) -> bool:
+    """Whether the main process had ended before anything was done to it."""
+    return ended.exit is not None and not ended.asked
 
 
 def failure_of(record: ExitRecord | None) -> Failure | None:

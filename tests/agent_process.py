@@ -47,11 +47,15 @@ class AgentProcess:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
+    def start(self, **settings: str) -> None:
+        """Start it; ``settings`` are for this start alone."""
         self.home.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "agent.main"], env=self._environment, stdout=log, stderr=log
+                [sys.executable, "-m", "agent.main"],
+                env=self._environment | settings,
+                stdout=log,
+                stderr=log,
             )
 
     def kill(self) -> None:
@@ -70,6 +74,11 @@ class AgentProcess:
             return self._process.wait(LIMIT)
         finally:
             self.kill()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
 
     def wait(self) -> int:
         """Wait until it ends by itself."""

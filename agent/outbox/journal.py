@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from agent import failpoint
 from runplane.contract.envelope import Envelope, Unreadable, parse
 from runplane.contract.errors import Unavailable
 
@@ -132,6 +133,7 @@ class Journal:
     def _write(self, content: bytes) -> None:
         """All of it, or nothing: a part that did fit on a full disk is cut off again."""
         written = 0
+        failpoint.passing("journal.before")
         try:
             while written < len(content):
                 written += os.write(self._fd, content[written:])
@@ -140,6 +142,7 @@ class Journal:
             os.ftruncate(self._fd, self._size)
             raise
         self._size += written
+        failpoint.passing("journal.after")
 
     def records(self) -> list[JournalRecord]:
         """The live records, in order, as a restart would find them."""
@@ -197,7 +200,9 @@ class Journal:
         while written < len(content):
             written += os.write(fd, content[written:])
         os.fsync(fd)
+        failpoint.passing("rewrite.before")
         fresh.replace(self._path)
+        failpoint.passing("rewrite.after")
         directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(directory)

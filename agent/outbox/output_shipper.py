@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
+from agent import failpoint
 from agent.file_watcher import FileWatcher, written_or
 from runplane.bus import Bus
 from runplane.contract.errors import BrokerRefused, Unavailable
@@ -119,6 +120,7 @@ class OutputShipper:
         message_id = f"{subject}:{offset}:{'end' if end else len(chunk)}"
         pause = 0.05
         while True:
+            failpoint.passing("ship.before")
             try:
                 await self._bus.publish_bytes(subject, chunk, message_id=message_id, headers=headers)
             except BrokerRefused as error:
@@ -128,4 +130,5 @@ class OutputShipper:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             else:
+                failpoint.passing("ship.after")
                 return

@@ -10,7 +10,8 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-from runplane.bus import Bus
+from agent import failpoint
+from runplane.bus import Bus, Stored
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import BrokerRefused, Unavailable
 from runplane.contract.subjects import LOG_STREAM
@@ -87,9 +88,7 @@ class Publisher:
         pause = 0.05
         left = facts
         while left:
-            results = await asyncio.gather(
-                *(self._bus.publish(fact) for fact in left), return_exceptions=True
-            )
+            results = await asyncio.gather(*(self._send(fact) for fact in left), return_exceptions=True)
             failed: list[Envelope] = []
             for fact, result in zip(left, results, strict=True):
                 if isinstance(result, BrokerRefused):
@@ -103,6 +102,12 @@ class Publisher:
                 log.warning("%d facts about %s wait for the broker", len(left), left[0].run_id)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    async def _send(self, fact: Envelope) -> Stored:
+        failpoint.passing("publish.before")
+        stored = await self._bus.publish(fact)
+        failpoint.passing("publish.after")
+        return stored
 
     async def _without_those_stored(self, facts: list[Envelope]) -> list[Envelope]:
         pause = 0.05

@@ -67,6 +67,15 @@ class Ending:
         if raw is not None:
             self._take(self._files.parse_exit(raw))
 
+    def asked(self) -> bool:
+        """Whether an agent had asked the main process to end."""
+        return self._files.asked.exists()
+
+    def note_asked(self, how: dict[str, Any]) -> None:
+        """Note that it is about to be asked. On a full disk only an agent's death right now would tell it wrongly."""
+        with contextlib.suppress(OSError):
+            self._files.note_asked(how)
+
     def read_record(self) -> None:
         """Take what the shim left on disk, where its word was not heard."""
         self._take_file()

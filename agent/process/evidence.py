@@ -10,7 +10,7 @@ import time
 from agent.process import procfs
 from agent.process.census import Census
 from agent.process.ending import Ending
-from agent.process.identity import ProcessIdentity, send_signal, wait_status_of
+from agent.process.identity import ProcessIdentity, has_ended, send_signal, wait_status_of
 from agent.process.kernel import iso_now, signal_name
 from agent.process.pidfds import Pidfds
 from agent.process.records import (
@@ -39,6 +39,7 @@ class Evidence:
         self.pidfds = Pidfds()
         self.seen: dict[ProcessIdentity, ProcessFacts] = {}
         self.survivors: list[Survivor] = []
+        self.asked = ending.asked()
         self._census = census
         self._ending = ending
         self._main = main
@@ -67,6 +68,19 @@ class Evidence:
             self._measured = procfs.open_files_and_ports(
                 pids, files=_MEASURED_FILES, seconds=_MEASURE_SECONDS
             )
+
+    def ask(self, number: int) -> bool:
+        """Note, before anything is done to it, that the main process is asked to end. False: it has ended already.
+
+        On disk, since an agent that comes later could not know otherwise why the main process has ended.
+        """
+        pidfd = self.pidfds.get(self._main)
+        if pidfd is None or has_ended(pidfd):
+            return False
+        if not self.asked:
+            self.asked = True
+            self._ending.note_asked({"signal": signal_name(number), "pid": self._main.pid, "at": iso_now()})
+        return True
 
     def send(self, identity: ProcessIdentity, number: int) -> bool:
         """Signal a process that was seen. False when it is gone, or may not be signalled."""
@@ -122,6 +136,7 @@ class Evidence:
             ended_at=iso_now(),
             duration_ms=round((time.monotonic() - self._started) * 1000, 3),
             exit=self._ending.exit,
+            asked=self.asked,
         )
 
     def _known_outcomes(self) -> dict[ProcessIdentity, str]:

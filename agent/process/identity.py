@@ -7,6 +7,7 @@ then the start time is compared, and from there on the pidfd cannot come to mean
 
 import fcntl
 import os
+import select
 import signal
 import struct
 from dataclasses import dataclass
@@ -73,6 +74,13 @@ def send_signal(pidfd: int, number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def has_ended(pidfd: int) -> bool:
+    """Whether the process has ended, reaped or not."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def wait_status_of(pidfd: int) -> int | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakSet
 
+from agent import failpoint
 from agent.process.census import environment_of
 from agent.process.cgroup import Cgroup, CgroupRoot
 from agent.process.errors import LaunchError, already_launched, explain_launch_error
@@ -101,6 +102,7 @@ class Launcher:
 
     async def launch(self, request: LaunchRequest) -> AttemptProcess:
         """Start the attempt; it runs when this returns. After a cancellation it may run, too: adopt its directory."""
+        failpoint.passing("spawn.before")
         request = replace(request, directory=request.directory.absolute())
         env = {**request.env, **environment_of(request.run_id, request.attempt, request.directory)}
         check(request, env)
@@ -119,6 +121,7 @@ class Launcher:
             link.close()
             _remove(group, limits)
             raise _explain(answer, request, env)
+        failpoint.passing("spawn.after")
         process = self._take(files, link)
         if process is None:
             raise _shim_failed(files, "it did not record what it started")
@@ -198,6 +201,7 @@ class Launcher:
             with _disk_errors(request.directory):
                 files.write_spec(public_spec(request, env))
             link.send_raw(whole_spec(request, env, group, limits))
+            failpoint.passing("spawn.during")
             async with asyncio.timeout(self._limit):
                 await asyncio.shield(link.launched)
         except BaseException:

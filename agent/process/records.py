@@ -92,7 +92,8 @@ class Survivor:
 class TreeEnded:
     """The proof of an ending. ``verified`` only when the kernel showed that no process of the attempt is left.
 
-    ``exit`` is the true ending of the main process, so one that ended by itself before any signal is told apart.
+    ``exit`` is the true ending of the main process; ``asked`` says whether this agent or an earlier one had asked it to
+    end before that, so an end that came by itself is told apart.
     ``freed_*`` and ``listening_ports`` are what was seen just before the first signal.
     """
 
@@ -109,6 +110,7 @@ class TreeEnded:
     ended_at: str
     duration_ms: float
     exit: ExitRecord | None
+    asked: bool
 
 
 def exit_from_wait_status(status: int) -> tuple[int | None, str | None]:

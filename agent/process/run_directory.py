@@ -52,6 +52,7 @@ class RunDirectory:
         self.spec = path / "spec.json"
         self.process = path / "process.json"
         self.exit = path / "exit.json"
+        self.asked = path / "asked.json"
         self.control = path / "control.json"
         self.resume = path / "resume.json"
         self.reports = path / "reports.jsonl"
@@ -96,6 +97,10 @@ class RunDirectory:
             "exited_at": record.exited_at,
         }
         self._replace(self.exit, content)
+
+    def note_asked(self, how: Mapping[str, Any]) -> None:
+        """Note that the main process is about to be asked to end; OSError when the disk takes nothing more."""
+        self._replace(self.asked, how, sync=False)
 
     def abandon(self, reason: str) -> bool:
         """Make sure that nothing will ever start here. False when it has started already (then adopt it)."""

@@ -89,7 +89,7 @@ class Termination:
     async def _ask_main_to_end(self) -> None:
         main = self._tree.main
         facts, pidfd = self._evidence.seen.get(main), self._evidence.pidfds.get(main)
-        if facts is None or pidfd is None:
+        if facts is None or pidfd is None or not self._evidence.ask(self._signal):
             return
         await self._tree.close_stdin()
         if self._tree.control_group is not None and self._tree.control_group.is_frozen():
@@ -124,6 +124,8 @@ class Termination:
 
     def _strike(self, members: list[ProcessFacts]) -> None:
         """SIGKILL to everyone, at once."""
+        if any(facts.pid == self._tree.main.pid for facts in members):
+            self._evidence.ask(signal.SIGKILL)
         group, held = self._tree.control_group, self._tree.census.in_cgroup
         if group is not None and held and group.kill():
             for facts in members:

@@ -219,6 +219,7 @@ async def test_end_before_the_signal_is_told_as_it_was(bench: Bench) -> None:
     assert ended.verified
     assert ended.signals == ()
     assert str(ended.exit) == "exit 7"
+    assert not ended.asked
 
 
 @contextlib.contextmanager
@@ -325,6 +326,21 @@ async def test_a_second_order_cuts_the_grace_short(bench: Bench, by: str) -> Non
     assert (await first).verified
     assert time.monotonic() - began < LIMIT
     await assert_over(bench, process)
+
+
+@pytest.mark.parametrize("force", [False, True])
+async def test_an_agent_that_comes_later_knows_who_ended_it(bench: Bench, force: bool) -> None:
+    """The first agent dies when it has ended the tree and told nobody; an end that it only saw stays what it was."""
+    killed, ended = await bench.launch("sleep", "1000"), await bench.launch("sh", "-c", "exit 7")
+    await killed.terminate(signal=signal.SIGTERM, grace_seconds=LIMIT, force=force)
+    await asyncio.wait_for(ended.wait_exit(), LIMIT)
+    await bench.replace_agent()
+    for process, asked in ((killed, True), (ended, False)):
+        adopted = await bench.launcher.adopt(process.directory)
+        assert adopted is not None
+        bench.keep(adopted)
+        again = await adopted.terminate(signal=signal.SIGTERM, grace_seconds=LIMIT, force=force)
+        assert (again.verified, again.signals, again.asked) == (True, (), asked)
 
 
 async def test_closing_standard_input_may_be_enough(bench: Bench) -> None:
