@@ -1,7 +1,8 @@
 """The consumer: pulls orders for this host, and new runs from its pools while there is a free slot.
 
 An order is acknowledged once its meaning is on this host's disk. One that cannot be read is set aside at once; one
-whose handling fails comes again, and after :data:`MOST_DELIVERIES` is set aside too, so that the others go on.
+whose handling fails comes again, and after :data:`MOST_DELIVERIES` is set aside too, so that the others go on. Where it
+is the disk or the broker that is not to be had, it comes again for as long as that lasts.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from agent.supervisor import Supervisor
 from runplane.bus import Bus, Consumer, Delivery
 from runplane.contract.commands import RunCommand, StartRun
 from runplane.contract.envelope import Envelope, Unreadable, parse
+from runplane.contract.errors import Unavailable
 from runplane.contract.subjects import host_commands, pool_commands
 
 log = logging.getLogger("agent.consumer")
@@ -125,7 +127,7 @@ class OrderConsumer:
         return order
 
     async def _again(self, delivery: Delivery, error: Exception) -> None:
-        if delivery.delivery_count >= MOST_DELIVERIES:
+        if delivery.delivery_count >= MOST_DELIVERIES and not isinstance(error, Unavailable):
             log.error(
                 "order at %d is set aside after %d tries: %r", delivery.seq, delivery.delivery_count, error
             )

@@ -18,10 +18,11 @@ from agent.hall import Hall
 from agent.launch import request_for
 from agent.process.errors import LaunchError, RunDirectoryError
 from agent.process.tree import AttemptProcess
+from agent.reporting import Reporting
 from agent.story import Story
 from agent.watch.follow import follow_reports
 from agent.watch.limits import OutputCounter, too_much_output
-from agent.watch.reports import Report, ReportFile
+from agent.watch.reports import ReportFile
 from agent.watch.sampler import TreeSampler
 from runplane.contract.commands import RunCommand, StartRun
 from runplane.contract.envelope import Envelope
@@ -60,7 +61,6 @@ class Keeper:
         self._lock = asyncio.Lock()
         self._finished = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reports: ReportFile | None = None
         self._sampler = TreeSampler()
         self._freed = False
         self._ending: Ending | None = None
@@ -74,13 +74,17 @@ class Keeper:
             return await self._claim_and(self._launch, claimed)
 
     async def handle(self, order: Envelope) -> None:
-        """Decide an order and begin what follows. Returns when its meaning is on disk, not when it is done."""
+        """Decide an order and begin what follows. Returns when its meaning is on disk, not when it is done.
+
+        Raises ``Unavailable`` when it cannot be put there: nothing has been decided, and the order must come again.
+        """
         data = order.data
-        if order.id in self.story.handled or not isinstance(data, get_args(RunCommand)):
+        if not isinstance(data, get_args(RunCommand)):
             return
         async with self._lock:
+            if order.id in self.story.handled:
+                return
             decision = decide(self.story.state, data, now())
-            self.story.handled.add(order.id)
             if isinstance(decision, Rejection):
                 decision = (
                     CommandRejected(
@@ -91,12 +95,13 @@ class Keeper:
                     ),
                 )
             facts = [self.story.fact(fact, cause=order, actor=order.actor) for fact in decision]
-            await self.story.tell(*facts, order=order)
+            await self.story.answer(order, *facts)
             for fact in decision:
                 self._carry_out(fact)
 
     async def recover(self, records: list[dict[str, Any]]) -> None:
         """Take up where a former agent left off, from the journal's records of this run. Raises ``Unavailable``."""
+        self.story = Story(self._hall, self.run_id)
         unsent_claim, untold = self.story.refold(records)
         async with self._lock:
             if unsent_claim is not None:
@@ -220,23 +225,24 @@ class Keeper:
         self._finish(ship=True)
 
     def _watch(self, process: AttemptProcess, *, recovered: bool) -> None:
-        self._reports = ReportFile(process.directory / "reports.jsonl")
+        file = ReportFile(process.directory / "reports.jsonl")
+        reporting = Reporting(self.story, file, self._lock)
         self._ending = Ending(
             self.story,
             process,
             self._lock,
             spawn=self._spawn,
-            last_reports=self._last_reports,
+            last_reports=reporting.last,
             on_end=self._finish,
         )
         self._spawn(self._ending.until_exit())
         self._spawn(
             follow_reports(
-                self._reports,
+                file,
                 process.directory / "reports.jsonl",
                 self._hall.watcher,
                 self._finished,
-                self._report,
+                reporting.tell,
             )
         )
         self._ship(recovered=recovered)
@@ -277,13 +283,6 @@ class Keeper:
                 task.cancel()
             await asyncio.gather(doing, over, return_exceptions=True)
 
-    async def _report(self, reports: list[Report]) -> None:
-        async with self._lock:
-            run = self.story.state.run
-            facts = self.story.reported(reports)
-            if facts and run is not None and not run.status.ended:
-                await self.story.tell(*facts)
-
     def _carry_out(self, fact: Value) -> None:
         """Begin what a decided fact says is under way."""
         match fact:
@@ -295,9 +294,6 @@ class Keeper:
                 self._finish(ship=False)
             case _:
                 pass
-
-    def _last_reports(self) -> list[Envelope]:
-        return self.story.reported(self._reports.read(last=True)) if self._reports is not None else []
 
     def _finish(self, *, ship: bool = False) -> None:
         """The run has ended: free its slot, send what is left, then be forgotten."""

@@ -3,6 +3,9 @@
 Nothing is told that is not on disk first, and nothing is done before the order for it is on disk.
 """
 
+import asyncio
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 from agent.hall import Hall
@@ -10,6 +13,7 @@ from agent.outbox import journal
 from agent.watch.reports import Report
 from runplane.contract.commands import StartRun
 from runplane.contract.envelope import Envelope
+from runplane.contract.errors import Unavailable
 from runplane.contract.events import RunClaimed
 from runplane.contract.ids import derive_record_id
 from runplane.contract.run import Actor
@@ -19,6 +23,10 @@ from runplane.contract.value import Value
 from runplane.core.fold import apply, initial
 from runplane.core.state import RunState
 from runplane.stamp import stamp
+
+log = logging.getLogger("agent.story")
+
+_FULL_SECONDS = 0.5
 
 
 class Story:
@@ -50,14 +58,39 @@ class Story:
         self.state = apply(self.state, envelope, self._turn)
 
     async def accept(self, order: Envelope, *facts: Envelope) -> None:
-        """Put an order and what it means on disk."""
+        """Put the order that brings the run here and what it means on disk. Raises Unavailable: nothing was done."""
+        await self._hall.journal.append(journal.command(order), *map(journal.event, facts))
         self.handled.add(order.id)
-        await self._hall.journal.append(journal.command(order), *(journal.event(fact) for fact in facts))
 
-    async def tell(self, *facts: Envelope, order: Envelope | None = None) -> None:
-        """Put facts (and the order they follow from) on disk, fold them, have them published."""
-        orders = [journal.command(order)] if order is not None else []
-        await self._hall.journal.append(*orders, *(journal.event(fact) for fact in facts))
+    async def tell(self, *facts: Envelope) -> None:
+        """Put facts on disk, fold them, have them published. What was seen is told: a full disk only delays it."""
+        while True:
+            try:
+                await self._hall.journal.append(*map(journal.event, facts), urgent=True)
+                break
+            except Unavailable as error:
+                log.error("%s: %s waits to be told: %s", self.run_id, facts[0].type, error.message)  # noqa: TRY400
+            await asyncio.sleep(_FULL_SECONDS)
+        self._told_on_disk(facts)
+
+    async def answer(self, order: Envelope, *facts: Envelope) -> None:
+        """Put an order and what was decided of it on disk, and go on as above. Raises Unavailable: nothing was done."""
+        await self._hall.journal.append(journal.command(order), *map(journal.event, facts), urgent=True)
+        self.handled.add(order.id)
+        self._told_on_disk(facts)
+
+    async def report(self, *facts: Envelope) -> None:
+        """Tell what can be told later as well. Raises Unavailable: it is to be reported again."""
+        if not facts:
+            return
+        try:
+            await self._hall.journal.append(*map(journal.event, facts))
+        except Unavailable:
+            self._told -= {fact.id for fact in facts}
+            raise
+        self._told_on_disk(facts)
+
+    def _told_on_disk(self, facts: Sequence[Envelope]) -> None:
         for fact in facts:
             self.fold(fact)
         self._hall.publisher.enqueue(self.run_id, list(facts))

@@ -81,10 +81,11 @@ class Supervisor:
         keeper = self._keep(start.run_id)
         try:
             return await keeper.start(order, start)
-        except Unavailable:
-            # On disk stands only the wish to claim: let it be taken up as if the agent had been restarted.
+        except Exception as error:
+            # What stands on disk is taken up as if the agent had been restarted: the wish to claim, or more.
             records = [record for record in self._hall.journal.records() if record["run_id"] == start.run_id]
             if records:
+                log.warning("%s is taken up again: %s", start.run_id, error)
                 asyncio.create_task(self._recover(keeper, records), name=f"claim {start.run_id}")  # noqa: RUF006
                 return True
             self._keepers.pop(start.run_id, None)

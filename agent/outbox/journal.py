@@ -12,6 +12,9 @@ Records, by ``kind``:
 - ``forget``: a run is over and told (``run_id``); nothing of it is needed any more
 
 The file is written anew without what is forgotten at the start and whenever it has grown by 16 MiB.
+
+A full disk. Room for :data:`RESERVE_BYTES` is kept beforehand for what is said of runs that are here, so that they can
+be ended and their ends told. While that room cannot be kept nothing new is accepted.
 """
 
 import asyncio
@@ -21,16 +24,20 @@ import os
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent import failpoint
+from agent.outbox.room import keep_room
 from runplane.contract.envelope import Envelope, Unreadable, parse
 from runplane.contract.errors import Unavailable
 
 log = logging.getLogger("agent.journal")
 
 _REWRITE_AFTER_BYTES = 16 * 2**20
+RESERVE_BYTES = 256 * 2**10
+_ROOM_STEP_BYTES = 16 * 2**10
 
+_APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 JournalRecord = dict[str, Any]
 
 
@@ -75,7 +82,8 @@ class Journal:
         self._directory = directory
         self._path = directory / "journal"
         self._fd = -1
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._room_until = 0
+        self._waiting: list[_Waiting] = []
         self._unsynced = b""
         self._size_at_rewrite = 0
         self._size = 0
@@ -95,13 +103,16 @@ class Journal:
             os.close(self._fd)
             self._fd = -1
 
-    async def append(self, *records: JournalRecord) -> None:
-        """Write the records and return when they are on disk; raises :class:`Unavailable` when that cannot be."""
+    async def append(self, *records: JournalRecord, urgent: bool = False) -> None:
+        """Write the records and return when they are on disk; raises :class:`Unavailable` when that cannot be.
+
+        ``urgent``: of a run that is here; may use the room that is set aside.
+        """
         loop = asyncio.get_running_loop()
         stored: asyncio.Future[None] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._flush)
-        self._waiting.append((b"".join(_line(record) for record in records), stored))
+        self._waiting.append(_Waiting(b"".join(_line(record) for record in records), stored, urgent))
         await stored
 
     def note(self, record: JournalRecord) -> None:
@@ -110,38 +121,56 @@ class Journal:
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
-        content = self._unsynced + b"".join(content for content, _ in waiting)
-        self._unsynced = b""
-        if not content:
-            return
         try:
-            self._write(content)
-        except OSError as error:
-            fault = Unavailable(
-                f"the agent's journal at {self._path} cannot be written: {error.strerror}. Free some disk; until then "
-                f"this host accepts nothing new",
-                code="journal_unavailable",
-            )
-            for _, stored in waiting:
-                if not stored.done():
-                    stored.set_exception(fault)
+            self._keep_room(len(self._unsynced) + sum(len(one.content) for one in waiting))
+            self._write_for(waiting)
             return
-        for _, stored in waiting:
-            if not stored.done():
-                stored.set_result(None)
+        except OSError as error:
+            fault = error
+        try:
+            self._write_for([one for one in waiting if one.urgent])
+        except OSError as error:
+            fault = error
+        self._refuse(waiting, fault)
+
+    def _keep_room(self, length: int) -> None:
+        """Before so much is written: room for it, and for what must be written when there is no more."""
+        needed = self._size + length + RESERVE_BYTES
+        if needed > self._room_until:
+            keep_room(self._fd, self._size, needed + _ROOM_STEP_BYTES - self._size)
+            self._room_until = needed + _ROOM_STEP_BYTES
+
+    def _write_for(self, waiting: list["_Waiting"]) -> None:
+        content = self._unsynced + b"".join(one.content for one in waiting)
+        if content:
+            self._write(content)
+        self._unsynced = b""
+        for one in waiting:
+            if not one.stored.done():
+                one.stored.set_result(None)
+
+    def _refuse(self, waiting: list["_Waiting"], fault: OSError) -> None:
+        """Those that were not written."""
+        refusal = Unavailable(
+            f"the agent's journal at {self._path} cannot be written: {fault.strerror}. Free some disk; until then "
+            f"this host accepts nothing new",
+            code="journal_unavailable",
+        )
+        for one in waiting:
+            if not one.stored.done():
+                one.stored.set_exception(refusal)
 
     def _write(self, content: bytes) -> None:
         """All of it, or nothing: a part that did fit on a full disk is cut off again."""
-        written = 0
         failpoint.passing("journal.before")
         try:
-            while written < len(content):
-                written += os.write(self._fd, content[written:])
+            _write_all(self._fd, content)
             os.fdatasync(self._fd)
         except OSError:
             os.ftruncate(self._fd, self._size)
+            self._room_until = self._size
             raise
-        self._size += written
+        self._size += len(content)
         failpoint.passing("journal.after")
 
     def records(self) -> list[JournalRecord]:
@@ -188,30 +217,66 @@ class Journal:
     def _set_aside(self, lines: list[bytes]) -> None:
         self.set_aside += len(lines)
         place = self._directory / "journal.set-aside"
-        with place.open("ab") as file:
-            file.writelines(line if line.endswith(b"\n") else line + b"\n" for line in lines)
+        try:
+            with place.open("ab") as file:
+                file.writelines(line if line.endswith(b"\n") else line + b"\n" for line in lines)
+        except OSError as error:
+            log.warning("%s cannot be written: %s", place, error.strerror)
         log.warning("%d records of the journal were torn or changed; set aside in %s", len(lines), place)
 
     def _rewrite(self, records: list[JournalRecord]) -> None:
+        """Put a fresh file in the place of the former one; where the disk takes no fresh one, go on with the former."""
         content = b"".join(_line(record) for record in records)
         fresh = self._path.with_suffix(".new")
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        written = 0
-        while written < len(content):
-            written += os.write(fd, content[written:])
-        os.fsync(fd)
-        failpoint.passing("rewrite.before")
-        fresh.replace(self._path)
-        failpoint.passing("rewrite.after")
+        fd = -1
+        try:
+            fd = os.open(fresh, _APPENDING | os.O_TRUNC, 0o600)
+            _write_all(fd, content)
+            os.fsync(fd)
+            failpoint.passing("rewrite.before")
+            fresh.replace(self._path)
+            failpoint.passing("rewrite.after")
+            self._sync_directory()
+        except OSError as error:
+            log.warning("the journal at %s cannot be written anew: %s", self._path, error.strerror)
+            if fd >= 0:
+                os.close(fd)
+            fresh.unlink(missing_ok=True)
+            self._go_on()
+            return
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = fd
+        self._size = self._size_at_rewrite = self._room_until = len(content)
+
+    def _sync_directory(self) -> None:
         directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = fd
-        self._size = self._size_at_rewrite = len(content)
+
+    def _go_on(self) -> None:
+        """Append to the file as it is, behind its last whole line."""
+        if self._fd < 0:
+            self._fd = os.open(self._path, _APPENDING, 0o600)
+        content = self._path.read_bytes()
+        self._size = self._size_at_rewrite = self._room_until = content.rfind(b"\n") + 1
+        os.ftruncate(self._fd, self._size)
+
+
+class _Waiting(NamedTuple):
+    """What is to be written with the next flush, and who waits for it."""
+
+    content: bytes
+    stored: asyncio.Future[None]
+    urgent: bool
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    written = 0
+    while written < len(content):
+        written += os.write(fd, content[written:])
 
 
 def _line(record: JournalRecord) -> bytes:

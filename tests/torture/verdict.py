@@ -1,5 +1,6 @@
 """What must be true of a run whatever happened to its agent meanwhile: the same questions for every part."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from runplane.contract.run import Run
 from tests.torture.fleet import Host
+from tests.torture.log import LIMIT
 from tests.torture.tally import Tally
 
 
@@ -40,14 +42,19 @@ async def judge(tally: Tally, host: Host, run_id: str, expected: Expected, what:
         tally.held("G8", proven, f"{what}: {receipt}")
 
 
-def kernel_truth(host: Host, run_id: str) -> dict[str, Any]:
-    """What the shim saw: ``exit.json``."""
-    truth: dict[str, Any] = json.loads((host.directory(run_id) / "exit.json").read_text())
+async def kernel_truth(host: Host, run_id: str) -> dict[str, Any]:
+    """What the shim saw: ``exit.json``, which is written beside the telling."""
+    file = host.directory(run_id) / "exit.json"
+    deadline = asyncio.get_running_loop().time() + LIMIT
+    while not file.exists():
+        assert asyncio.get_running_loop().time() < deadline, f"{file} is not there"
+        await asyncio.sleep(0.005)
+    truth: dict[str, Any] = json.loads(file.read_text())
     return truth
 
 
 async def _exit_and_output(host: Host, run: Run, expected: Expected) -> tuple[str, str | None]:
-    truth = kernel_truth(host, run.run_id)
+    truth = await kernel_truth(host, run.run_id)
     told = run.exit
     seen = f"told {told}, exit.json {truth['code']} {truth['signal']}"
     if told is None or (told.code, told.signal) != (truth["code"], truth["signal"]):

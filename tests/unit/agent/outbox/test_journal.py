@@ -1,5 +1,6 @@
 """The journal: on disk before it returns, and one bad record costs that record only."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from runplane.contract.events import RunCanceled, RunCompleted
 from runplane.contract.run import Actor
 from runplane.contract.subjects import host_event
 from runplane.stamp import new_run_id, stamp
+from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.anyio
 
@@ -110,3 +112,48 @@ async def test_the_file_is_written_anew_without_what_is_over(tmp_path: Path) -> 
     assert (tmp_path / "journal").stat().st_size < before / 10
     assert [record["run_id"] for record in book.records()] == [kept]
     book.close()
+
+
+async def test_on_a_full_disk_what_is_urgent_still_goes_in_and_nothing_else(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 1) as disk:
+        book, run_id = Journal(disk.path), new_run_id()
+        book.open()
+        first = fact(run_id)
+        await book.append(journal.event(first))
+        disk.fill()
+        long = [journal.event(fact(run_id, number)) for number in range(100)]
+        with pytest.raises(Unavailable, match="No space left"):
+            await book.append(*long)
+        urgent, other = await asyncio.gather(
+            book.append(*long, urgent=True), book.append(*long), return_exceptions=True
+        )
+        assert urgent is None
+        assert isinstance(other, Unavailable)
+        with pytest.raises(Unavailable):
+            await book.append(*long * 10, urgent=True)
+        disk.fill()
+        book.note(journal.published(run_id, [first.id]))
+        book.rewrite()
+        assert len(book.records()) == 101, "a fresh file finds no room, and the former one is whole"
+        disk.free()
+        await book.append(*long)
+        assert len(book.records()) == 201
+        assert book.records()[0]["published"], "what was noted meanwhile is not lost"
+        book.close()
+
+
+async def test_a_torn_end_is_cut_off_also_where_no_fresh_file_can_be_made(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 1) as disk:
+        run_id, file = new_run_id(), disk.path / "journal"
+        book = Journal(disk.path)
+        book.open()
+        await book.append(journal.event(fact(run_id, 1)))
+        book.close()
+        file.write_bytes(file.read_bytes() + b"0123 half a rec")
+        disk.fill()
+        again = Journal(disk.path)
+        assert len(again.open()) == 1
+        disk.free()
+        await again.append(journal.event(fact(run_id, 2)))
+        again.close()
+        assert len(Journal(disk.path).open()) == 2

@@ -1,0 +1,48 @@
+"""Tells what a workflow reported. Made by the keeper for a live process.
+
+On a full disk reports wait, in memory and in the run's own file: the room that is left is for orders and endings. What
+still waits when the run ends is told with its end.
+"""
+
+import asyncio
+import logging
+
+from agent.story import Story
+from agent.watch.reports import Report, ReportFile
+from runplane.contract.envelope import Envelope
+from runplane.contract.errors import Unavailable
+
+log = logging.getLogger("agent.reporting")
+
+_FULL_SECONDS = 1.0
+
+
+class Reporting:
+    """Of one attempt. ``lock`` is the keeper's."""
+
+    def __init__(self, story: Story, file: ReportFile, lock: asyncio.Lock) -> None:
+        """Nothing is read before :meth:`last`; whoever follows the file hands over what it reads to :meth:`tell`."""
+        self._story = story
+        self._file = file
+        self._lock = lock
+        self._waiting: list[Report] = []
+
+    async def tell(self, reports: list[Report]) -> None:
+        """Returns when they are told, or the run has ended."""
+        self._waiting += reports
+        while self._waiting:
+            async with self._lock:
+                run = self._story.state.run
+                if run is None or run.status.ended:
+                    return
+                try:
+                    await self._story.report(*self._story.reported(self._waiting))
+                    self._waiting.clear()
+                    return
+                except Unavailable as error:
+                    log.warning("%s: its reports wait: %s", self._story.run_id, error.message)
+            await asyncio.sleep(_FULL_SECONDS)
+
+    def last(self) -> list[Envelope]:
+        """What nobody has told yet, for whoever tells the end."""
+        return self._story.reported([*self._waiting, *self._file.read(last=True)])
