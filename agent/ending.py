@@ -15,7 +15,7 @@ from agent import failpoint, receipts, workspace
 from agent.process.records import TreeEnded
 from agent.process.tree import AttemptProcess
 from agent.story import Story
-from agent.watch.limits import reached_by_kernel, until_reached
+from agent.watch.limits import OutputCounter, reached_by_kernel, until_reached
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import (
     LeftoversFound,
@@ -40,7 +40,7 @@ log = logging.getLogger("agent.ending")
 class Ending:
     """The end of one process tree. ``lock`` is the keeper's: telling an end and deciding an order exclude each other.
 
-    ``spawn`` runs work beside the keeper, ``last_reports`` gives what the workflow said and nobody has told yet,
+    ``most_output``: bytes it may print. ``spawn`` runs work beside the keeper, ``last_reports`` gives what the workflow said and nobody has told yet,
     ``on_end`` is called once the end is on disk.
     """
 
@@ -53,6 +53,7 @@ class Ending:
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         last_reports: Callable[[], list[Envelope]],
         on_end: Callable[[], None],
+        most_output: int,
     ) -> None:
         """Nothing is ended before :meth:`begin` or the process's own end."""
         self._story = story
@@ -61,6 +62,7 @@ class Ending:
         self._spawn = spawn
         self._last_reports = last_reports
         self._on_end = on_end
+        self._output = OutputCounter(most_output)
         self._cut_short = asyncio.Event()
         self._begun = False
 
@@ -110,9 +112,24 @@ class Ending:
             await self._story.tell(self._story.fact(fact))
             self.begin()
 
-    async def until_limit(self) -> None:
-        """End the attempt when it reaches a limit on memory or processes."""
-        await self.end_for(await until_reached(self._story.spec.limits, self._process))
+    async def until_limit(self, finished: asyncio.Event) -> None:
+        """End the attempt when it reaches a limit on memory or processes; returns when the run is over."""
+        looking = asyncio.create_task(until_reached(self._story.spec.limits, self._process))
+        over = asyncio.create_task(finished.wait())
+        try:
+            await asyncio.wait({looking, over}, return_when=asyncio.FIRST_COMPLETED)
+            if looking.done():
+                await self.end_for(looking.result())
+        finally:
+            for task in (looking, over):
+                task.cancel()
+            await asyncio.gather(looking, over, return_exceptions=True)
+
+    def count_output(self, stream: str, size: int) -> None:
+        """The stream holds ``size`` bytes now; end the attempt when both together are over the limit."""
+        failure = self._output.grown(stream, size, self._process.directory)
+        if failure is not None:
+            self._spawn(self.end_for(failure))
 
     async def end_for(self, failure: Failure) -> None:
         """End the attempt at once, because it reached a limit: what goes too far gets no grace."""

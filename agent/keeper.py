@@ -21,7 +21,6 @@ from agent.process.tree import AttemptProcess
 from agent.reporting import Reporting
 from agent.story import Story
 from agent.watch.follow import follow_reports
-from agent.watch.limits import OutputCounter, too_much_output
 from agent.watch.reports import ReportFile
 from agent.watch.sampler import TreeSampler
 from runplane.contract.commands import RunCommand, StartRun
@@ -234,6 +233,7 @@ class Keeper:
             spawn=self._spawn,
             last_reports=reporting.last,
             on_end=self._finish,
+            most_output=self.story.spec.limits.output or self._hall.settings.most_output_bytes,
         )
         self._spawn(self._ending.until_exit())
         self._spawn(
@@ -250,38 +250,19 @@ class Keeper:
             self._spawn(self._ending.until_timeout(self.story.spec.timeout))
         limits = self.story.spec.limits
         if limits.memory is not None or limits.processes is not None:
-            self._spawn(self._until_finished(self._ending.until_limit()))
+            self._spawn(self._ending.until_limit(self._finished))
 
     def _ship(self, *, recovered: bool) -> None:
         directory = workspace.attempt_directory(self._hall.settings.runs, self.run_id, self.story.attempt)
-        limit = self.story.spec.limits.output or self._hall.settings.most_output_bytes
-        counter = OutputCounter(limit, lambda: self._stop_printing(too_much_output(limit, directory)))
         shipping = self._hall.shipper.ship(
             self.run_id,
             self.story.attempt,
             directory,
             self._finished,
             recovered=recovered,
-            grown=counter.grown,
+            grown=self._ending.count_output if self._ending is not None else lambda *_: None,
         )
         self._spawn(shipping)
-
-    def _stop_printing(self, failure: Failure) -> None:
-        if self._ending is not None and not self._finished.is_set():
-            self._spawn(self._ending.end_for(failure))
-
-    async def _until_finished(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it, unless the run is over first."""
-        doing = asyncio.create_task(work)
-        over = asyncio.create_task(self._finished.wait())
-        try:
-            await asyncio.wait({doing, over}, return_when=asyncio.FIRST_COMPLETED)
-            if doing.done():
-                doing.result()
-        finally:
-            for task in (doing, over):
-                task.cancel()
-            await asyncio.gather(doing, over, return_exceptions=True)
 
     def _carry_out(self, fact: Value) -> None:
         """Begin what a decided fact says is under way."""

@@ -6,7 +6,6 @@ by whoever ships it, as it grows.
 """
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 from agent.process.tree import AttemptProcess
@@ -46,31 +45,26 @@ async def until_reached(limits: Limits, process: AttemptProcess) -> Failure:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def too_much_output(limit: int, attempt: Path) -> Failure:
-    """The failure of an attempt that printed more than it may."""
-    return Failure(
-        kind="output_limit",
-        message=f"it printed more than {show_size(limit)}, its limit for standard output and error together; what it "
-        f"printed so far is kept in {attempt}: have it print less, or raise limits.output",
-    )
-
-
 class OutputCounter:
-    """Adds up what the streams of an attempt hold; ``on_too_much`` is called once when that is over the limit."""
+    """Adds up what the streams of an attempt hold."""
 
-    def __init__(self, limit: int, on_too_much: Callable[[], None]) -> None:
-        """``limit`` in bytes."""
+    def __init__(self, limit: int) -> None:
+        """``limit`` in bytes, for all streams together."""
         self._limit = limit
-        self._on_too_much = on_too_much
         self._sizes: dict[str, int] = {}
         self._told = False
 
-    def grown(self, stream: str, size: int) -> None:
-        """The stream holds ``size`` bytes now."""
+    def grown(self, stream: str, size: int, attempt: Path) -> Failure | None:
+        """The stream holds ``size`` bytes now: the failure, once, when that is too much."""
         self._sizes[stream] = size
-        if not self._told and sum(self._sizes.values()) > self._limit:
-            self._told = True
-            self._on_too_much()
+        if self._told or sum(self._sizes.values()) <= self._limit:
+            return None
+        self._told = True
+        return Failure(
+            kind="output_limit",
+            message=f"it printed more than {show_size(self._limit)}, its limit for standard output and error together; "
+            f"what it printed so far is kept in {attempt}: have it print less, or raise limits.output",
+        )
 
 
 def _reached(

@@ -307,7 +307,7 @@ class Bus:
             )
         except (NatsError, TimeoutError, OSError) as error:
             raise Unavailable(
-                f"the broker could not look up {subject_filter} ({type(error).__name__})"
+                f"the broker did not look up {subject_filter} ({type(error).__name__})"
             ) from None
         headers = dict(reply.headers or {})
         status = headers.get("Status")
