@@ -40,8 +40,8 @@ log = logging.getLogger("agent.ending")
 class Ending:
     """The end of one process tree. ``lock`` is the keeper's: telling an end and deciding an order exclude each other.
 
-    ``most_output``: bytes it may print. ``spawn`` runs work beside the keeper, ``last_reports`` gives what the workflow said and nobody has told yet,
-    ``on_end`` is called once the end is on disk.
+    ``most_output``: bytes it may print. ``spawn`` runs work beside the keeper, ``last_reports`` gives what the workflow
+    said and nobody has told yet, ``on_end`` is called once the end is on disk.
     """
 
     def __init__(
