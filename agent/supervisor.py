@@ -74,9 +74,16 @@ class Supervisor:
                 return
 
     async def start(self, order: Envelope, start: StartRun) -> bool:
-        """Start a run; the caller has taken a slot, which is given back when the run is over or not ours."""
+        """Start a run; the caller has taken a slot, which is given back when the run is over or not ours.
+
+        Raises ``Unavailable`` when the order must come again, so that it is not acknowledged before it is on disk.
+        """
         if self.keeps(start.run_id):
             self._slots.free()
+            if not self._keepers[start.run_id].story.handled:
+                raise Unavailable(
+                    f"the order to start {start.run_id} came before: it is not on this host's disk yet"
+                )
             return False
         keeper = self._keep(start.run_id)
         try:

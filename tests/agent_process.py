@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -69,6 +70,10 @@ class AgentProcess:
         """End it in order; its exit code."""
         if self._process is None:
             return None
+        deadline = time.monotonic() + LIMIT
+        while self._process.poll() is None and not catches(self._process.pid, signal.SIGTERM):
+            assert time.monotonic() < deadline, f"the agent has not begun:\n{self.log.read_text()}"
+            time.sleep(0.005)
         self._process.terminate()
         try:
             return self._process.wait(LIMIT)
@@ -157,6 +162,16 @@ class Bench:
                 return b"".join(chunk.payload for chunk in chunks)
             assert time.monotonic() < deadline, f"{run_id}: {len(chunks)} chunks and no end"
             await asyncio.sleep(0.01)
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether the process has a handler for the signal: one that is only just starting dies of it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (number - 1) & 1)
 
 
 def alive(pid: int) -> bool:

@@ -27,7 +27,7 @@ class Host:
         self.log = log
         self.place = place
         place.mkdir()
-        self.agent = AgentProcess(place / "home", url, host=name, RUNPLANE_POOLS=name, **settings)
+        self.agent = AgentProcess(place / "home", url, host=name, **{"RUNPLANE_POOLS": name, **settings})
         self._numbers = itertools.count(1)
 
     async def start(self, *argv: str, **spec: Any) -> str:
