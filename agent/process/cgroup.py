@@ -7,6 +7,7 @@ cgroup that does not exist any more has no members: the kernel removes none that
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import select
 from collections.abc import Iterator
@@ -107,6 +108,11 @@ class Cgroup:
         finally:
             os.close(descriptor)
         return True
+
+
+def namespace_of(home: Path) -> str:
+    """What keeps apart the cgroups of agents on one machine: made from the agent's home."""
+    return hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12]
 
 
 class CgroupRoot:

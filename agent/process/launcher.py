@@ -7,8 +7,6 @@ nothing runs and nothing will. Environment values go to the shim over its socket
 
 import asyncio
 import contextlib
-import hashlib
-import os
 import signal
 import socket
 from collections.abc import Iterator, Mapping
@@ -19,7 +17,7 @@ from weakref import WeakSet
 
 from agent import failpoint
 from agent.process.census import environment_of
-from agent.process.cgroup import Cgroup, CgroupRoot
+from agent.process.cgroup import Cgroup, CgroupRoot, namespace_of
 from agent.process.errors import LaunchError, already_launched, explain_launch_error
 from agent.process.identity import current_boot, is_alive
 from agent.process.launch_request import LaunchRequest, check, public_spec, whole_spec
@@ -75,7 +73,7 @@ class Launcher:
 
     async def start(self) -> None:
         """Find out what the kernel allows, and start the shims' parent."""
-        namespace = hashlib.sha256(os.fsencode(self._home.resolve())).hexdigest()[:12]
+        namespace = namespace_of(self._home)
         if self._enforce_limits:
             self._limits = LimitHierarchies.find(namespace)
             self._limits.remove_unused()

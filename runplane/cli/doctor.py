@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from runplane.cli.checks import Finding, Verdict, examine
-from runplane.cli.home import find_home
+from runplane.cli.home import Home, find_home
 from runplane.cli.problem import Exit
 
 STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold red"}
@@ -17,9 +17,30 @@ STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold 
 @click.option(
     "--home", "directory", type=click.Path(path_type=Path), help="[default: RUNPLANE_HOME or ~/.runplane]"
 )
+@click.option(
+    "--orphans", "for_orphans", is_flag=True, help="List processes here whose run is over, instead."
+)
+@click.option("--reap", is_flag=True, help="With --orphans: end them, and say what was ended.")
+@click.option(
+    "--detached", is_flag=True, help="With --reap: those left alive by force-complete --detach as well."
+)
+@click.option(
+    "--force", is_flag=True, help="With --reap: also those of runs that the control plane does not know."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def doctor(*, directory: Path | None, as_json: bool) -> int:
-    """Check versions, disk, permissions, kernel features and the clock. Exits 1 where something essential is wrong."""
+def doctor(
+    *, directory: Path | None, for_orphans: bool, reap: bool, detached: bool, force: bool, as_json: bool
+) -> int:
+    """Check versions, disk, permissions, kernel features and the clock. Exits 1 where something essential is wrong.
+
+    With --orphans, look for processes on this machine that belong to a run of this home which is over.
+    """
+    if not for_orphans and (reap or detached or force):
+        raise click.UsageError("--reap, --detached and --force go with --orphans")
+    if (detached or force) and not reap:
+        raise click.UsageError("--detached and --force go with --reap")
+    if for_orphans:
+        return _orphans(find_home(directory), reap=reap, detached=detached, force=force, as_json=as_json)
     findings = examine(find_home(directory))
     is_fit = all(finding.verdict is not Verdict.FAILED for finding in findings)
     if as_json:
@@ -27,6 +48,17 @@ def doctor(*, directory: Path | None, as_json: bool) -> int:
     else:
         _show(findings)
     return Exit.DONE if is_fit else Exit.FAILED
+
+
+def _orphans(home: Home, *, reap: bool, detached: bool, force: bool, as_json: bool) -> int:
+    from runplane.cli import orphans
+
+    result = orphans.orphans(home, reap=reap, detached=detached, force=force)
+    if as_json:
+        click.echo(json.dumps(result))
+    else:
+        orphans.show(result, reaped=reap)
+    return orphans.exit_code_of(result)
 
 
 def _show(findings: list[Finding]) -> None:

@@ -196,7 +196,7 @@ class Usage(Value):
 
 
 class Override(Value):
-    """An outcome that an operator declared, and what was seen beside it."""
+    """An outcome that an operator declared, and what was seen beside it. ``detached``: the tree was left alive."""
 
     outcome: Outcome
     by: str
@@ -204,6 +204,7 @@ class Override(Value):
     reason: str | None = None
     at: Moment
     observed: str
+    detached: bool = False
 
 
 class Attempt(Value):

@@ -177,6 +177,7 @@ def _overridden(run: Run, record: Envelope, data: OutcomeOverridden) -> Changes:
         reason=data.reason,
         at=record.time,
         observed=data.observed,
+        detached=data.detached,
     )
     failure = None
     if data.outcome == "failed":
