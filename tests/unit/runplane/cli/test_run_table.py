@@ -6,14 +6,14 @@ from rich.console import Console
 from runplane.cli.run_table import run_table
 from runplane.contract.run import Run
 
-NOW = datetime.now(UTC)
+NOW = datetime.now(UTC)  # of moments that are not shown
 
 
 def run(**changes: Any) -> Run:
     return Run.model_validate(
         {
             "run_id": "run_0dcbc991c0d4", "workflow": "lina", "workflow_version": 1, "status": "running",
-            "created_at": NOW - timedelta(minutes=4), "requested_by": "operator", "seq": 1, **changes,
+            "created_at": datetime.now(UTC) - timedelta(minutes=4), "requested_by": "operator", "seq": 1, **changes,
         }
     )  # fmt: skip
 
