@@ -70,6 +70,14 @@ class Log:
     def story(self, run_id: str) -> list[str]:
         return [record.type for _, record in self._records[run_id]]
 
+    def runs_of(self, host: str) -> list[str]:
+        """Every run that the host has claimed."""
+        return [
+            run_id
+            for run_id, state in self._states.items()
+            if state.run is not None and state.run.host == host
+        ]
+
     def joined(self, host: str) -> int:
         """How often an agent began to serve as this host."""
         presence = self._records["host"]
