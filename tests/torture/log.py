@@ -4,11 +4,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from runplane.bus import Bus
 from runplane.contract import subjects
 from runplane.contract.commands import StartRun
 from runplane.contract.envelope import Envelope, Unreadable, parse
+from runplane.contract.events import CommandRejected
 from runplane.contract.run import Actor, Run
 from runplane.contract.spec import RunSpec
 from runplane.contract.value import Value
@@ -69,6 +71,15 @@ class Log:
 
     def story(self, run_id: str) -> list[str]:
         return [record.type for _, record in self._records[run_id]]
+
+    def told_why(self, run_id: str, command: str) -> dict[str, Any]:
+        """The detail with which an order of the run's story was refused."""
+        sent = {record.command_id for _, record in self._records[run_id] if record.type == command}
+        for records in self._records.values():
+            for _, record in records:
+                if isinstance(record.data, CommandRejected) and record.command_id in sent:
+                    return record.data.detail
+        return {}
 
     def runs_of(self, host: str) -> list[str]:
         """Every run that the host has claimed."""
