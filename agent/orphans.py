@@ -21,6 +21,7 @@ from typing import Literal
 
 from agent.process import procfs
 from agent.process.cgroup import Cgroup, CgroupRoot, namespace_of
+from agent.process.freezer import FreezerCgroup, FreezerRoot
 from agent.process.identity import ProcessIdentity, current_boot, is_alive, open_pidfd, send_signal
 from agent.process.kernel import read_head, read_stat
 from runplane.contract.ids import is_run_id
@@ -103,10 +104,14 @@ def _kill(processes: Iterable[Marked]) -> None:
 
 def _groups(agent_home: Path) -> list[tuple[str, Cgroup]]:
     """The cgroups of this home's attempts, by ``RUN_ID.ATTEMPT``."""
-    root = CgroupRoot.find(namespace_of(agent_home))
-    if root is None or not root.path.is_dir():
-        return []
-    return [(place.name, Cgroup(place)) for place in root.path.iterdir() if place.is_dir()]
+    namespace = namespace_of(agent_home)
+    unified, frozen = CgroupRoot.find(namespace), FreezerRoot.find(namespace)
+    found: list[tuple[str, Cgroup]] = []
+    if unified is not None and unified.path.is_dir():
+        found += [(place.name, Cgroup(place)) for place in unified.path.iterdir() if place.is_dir()]
+    if frozen is not None and frozen.path.is_dir():
+        found += [(place.name, FreezerCgroup(place)) for place in frozen.path.iterdir() if place.is_dir()]
+    return found
 
 
 def _named_by_environment(pid: int, runs: Path) -> str | None:

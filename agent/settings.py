@@ -33,7 +33,7 @@ class Settings:
     keep_runs_seconds: float
     most_output_bytes: int
     limits: Literal["auto", "watch"]
-    mechanism: Literal["auto", "cgroup", "subreaper"]
+    mechanism: Literal["auto", "cgroup", "freezer", "subreaper"]
 
     @property
     def runs(self) -> Path:
@@ -94,16 +94,18 @@ def _number(name: str, default: int, least: int, most: int) -> int:
     return int(text)
 
 
-def _mechanism() -> Literal["auto", "cgroup", "subreaper"]:
+def _mechanism() -> Literal["auto", "cgroup", "freezer", "subreaper"]:
     match os.environ.get("RUNPLANE_MECHANISM", "auto"):
         case "auto":
             return "auto"
         case "cgroup":
             return "cgroup"
+        case "freezer":
+            return "freezer"
         case "subreaper":
             return "subreaper"
         case other:
-            raise InvalidInput(f"RUNPLANE_MECHANISM={other!r} is not one of auto, cgroup, subreaper")
+            raise InvalidInput(f"RUNPLANE_MECHANISM={other!r} is not one of auto, cgroup, freezer, subreaper")
 
 
 def _limits() -> Literal["auto", "watch"]:

@@ -13,10 +13,9 @@ import select
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.process.hierarchies import MOUNTINFO, OWN, mounts
 from agent.process.kernel import read_head
 
-_MOUNTINFO = Path("/proc/self/mountinfo")
-_OWN = Path("/proc/self/cgroup")
 _PROCS_BYTES = 1 << 20
 
 
@@ -123,9 +122,9 @@ class CgroupRoot:
         self.path = path
 
     @classmethod
-    def find(cls, namespace: str, *, mountinfo: Path = _MOUNTINFO, own: Path = _OWN) -> "CgroupRoot | None":
+    def find(cls, namespace: str, *, mountinfo: Path = MOUNTINFO, own: Path = OWN) -> "CgroupRoot | None":
         """The first place where a cgroup can be made, killed and removed; ``None`` when there is none."""
-        for mount in _writable_mounts(mountinfo):
+        for mount, _ in mounts("cgroup2", mountinfo):
             for base in (mount, *_own_and_above(mount, own)):
                 root = cls(base / "runplane" / namespace)
                 probe = root.create("probe")
@@ -150,16 +149,6 @@ class CgroupRoot:
         for directory in (self.path, self.path.parent):
             with contextlib.suppress(OSError):
                 directory.rmdir()
-
-
-def _writable_mounts(mountinfo: Path) -> Iterator[Path]:
-    """Mount points of cgroup2 file systems that are mounted for writing."""
-    with contextlib.suppress(OSError):
-        for line in mountinfo.read_text(errors="surrogateescape").splitlines():
-            left, _, right = line.partition(" - ")
-            fields, kind = left.split(), right.split()
-            if kind[:1] == ["cgroup2"] and len(fields) > 5 and "rw" in fields[5].split(","):  # noqa: PLR2004 - a column
-                yield Path(fields[4].encode("utf-8", "surrogateescape").decode("unicode_escape"))
 
 
 def _own_and_above(mount: Path, own: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.process.cgroup import Cgroup
 from agent.process.errors import LaunchError
+from agent.process.freezer import FreezerCgroup
 from agent.process.limit_groups import Bounds, LimitGroups
 
 _SPEC_BYTES = 16 << 20
@@ -93,6 +94,7 @@ def whole_spec(
         "cwd": request.cwd,
         "env": env,
         "cgroup": str(group.path) if group else None,
+        "mechanism": "freezer" if isinstance(group, FreezerCgroup) else "cgroup",
         "limits": limits.as_json(),
     }
     return json.dumps(spec).encode() + b"\n"

@@ -19,9 +19,11 @@ from agent import failpoint
 from agent.process.census import environment_of
 from agent.process.cgroup import Cgroup, CgroupRoot, namespace_of
 from agent.process.errors import LaunchError, already_launched, explain_launch_error
+from agent.process.freezer import FreezerRoot
 from agent.process.identity import current_boot, is_alive
 from agent.process.launch_request import LaunchRequest, check, public_spec, whole_spec
 from agent.process.limit_groups import LimitGroups, LimitHierarchies
+from agent.process.records import Mechanism
 from agent.process.run_directory import RunDirectory
 from agent.process.shim_link import Message, ShimLink
 from agent.process.tree import AttemptProcess
@@ -43,12 +45,12 @@ class Launcher:
     def __init__(
         self,
         home: Path,
-        mechanism: Literal["auto", "cgroup", "subreaper"] = "auto",
+        mechanism: Literal["auto"] | Mechanism = "auto",
         *,
         launch_seconds: float = 10.0,
         enforce_limits: bool = True,
     ) -> None:
-        """``auto``: cgroups where they can be used. ``cgroup``: refuse to start without.
+        """``auto``: the first that can be used here. ``cgroup``, ``freezer``: refuse to start without.
 
         ``enforce_limits``: have the kernel enforce them where it can; else somebody must watch.
         """
@@ -67,9 +69,11 @@ class Launcher:
         return self._zygote.pid
 
     @property
-    def mechanism(self) -> str:
-        """How trees are held together on this machine: ``cgroup`` or ``subreaper``; known after :meth:`start`."""
-        return "cgroup" if self._groups is not None else "subreaper"
+    def mechanism(self) -> Mechanism:
+        """How trees are held together on this machine; known after :meth:`start`."""
+        if self._groups is None:
+            return "subreaper"
+        return "freezer" if isinstance(self._groups, FreezerRoot) else "cgroup"
 
     async def start(self) -> None:
         """Find out what the kernel allows, and start the shims' parent."""
@@ -77,14 +81,17 @@ class Launcher:
         if self._enforce_limits:
             self._limits = LimitHierarchies.find(namespace)
             self._limits.remove_unused()
-        if self._mechanism != "subreaper":
+        if self._mechanism in ("auto", "cgroup"):
             self._groups = CgroupRoot.find(namespace)
-        if self._mechanism == "cgroup" and self._groups is None:
+        if self._groups is None and self._mechanism in ("auto", "freezer"):
+            self._groups = FreezerRoot.find(namespace)
+        if self._mechanism not in ("auto", self.mechanism):
+            what = "cgroup (version 2)" if self._mechanism == "cgroup" else "freezer cgroup (version 1)"
             raise LaunchError(
                 kind="no_resources",
                 field="mechanism",
-                value="cgroup",
-                message="no cgroup (version 2) hierarchy is mounted where this user may write and kill. "
+                value=self._mechanism,
+                message=f"no {what} hierarchy is mounted where this user may write and kill. "
                 "Mount one, delegate a part of it to this user, or use the mechanism 'auto'.",
             )
         self._zygote.start()

@@ -7,16 +7,15 @@ instead. A place is removed with the attempt; it holds nobody by then.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agent.process.cgroup import Cgroup
+from agent.process.hierarchies import MOUNTINFO, OWN, mounts, place_in
 from agent.process.limit_events import reached
 
-_MOUNTINFO = Path("/proc/self/mountinfo")
-_OWN = Path("/proc/self/cgroup")
 _PERIOD_MICROSECONDS = 100_000
 _LEVELS = 3  # namespace, "runplane", and where that lies
 _CONTROLLERS = ("memory", "pids", "cpu")
@@ -88,16 +87,14 @@ class LimitHierarchies:
         self._namespace = namespace
 
     @classmethod
-    def find(cls, namespace: str, *, mountinfo: Path = _MOUNTINFO, own: Path = _OWN) -> "LimitHierarchies":
+    def find(cls, namespace: str, *, mountinfo: Path = MOUNTINFO, own: Path = OWN) -> "LimitHierarchies":
         """The version 1 hierarchies in which a place can be made."""
         roots: dict[str, Path] = {}
-        places = _own_places(own)
-        for mount, controllers in _mounts(mountinfo):
-            for controller in set(_CONTROLLERS) & controllers - roots.keys():
-                inner = places.get(controller, "/").lstrip("/")
-                base = mount / inner if (mount / inner).is_dir() else mount
-                if _is_usable(base / "runplane" / namespace):
-                    roots[controller] = base / "runplane" / namespace
+        for mount in mounts("cgroup", mountinfo):
+            for controller in set(_CONTROLLERS) & mount.controllers - roots.keys():
+                root = place_in(mount, controller, own) / "runplane" / namespace
+                if _is_usable(root):
+                    roots[controller] = root
         return cls(roots, namespace)
 
     @property
@@ -196,25 +193,6 @@ def _write_all(place: Path, settings: Mapping[str, tuple[str, bool]]) -> bool:
             if needed:
                 return False
     return True
-
-
-def _mounts(mountinfo: Path) -> Iterator[tuple[Path, set[str]]]:
-    with contextlib.suppress(OSError):
-        for line in mountinfo.read_text(errors="surrogateescape").splitlines():
-            left, _, right = line.partition(" - ")
-            fields, kind = left.split(), right.split()
-            if kind[:1] == ["cgroup"] and len(fields) > 5 and "rw" in fields[5].split(","):  # noqa: PLR2004 - a column
-                mount = fields[4].encode("utf-8", "surrogateescape").decode("unicode_escape")
-                yield Path(mount), set(kind[-1].split(","))
-
-
-def _own_places(own: Path) -> dict[str, str]:
-    places: dict[str, str] = {}
-    with contextlib.suppress(OSError):
-        for line in own.read_text(errors="surrogateescape").splitlines():
-            _, controllers, path = line.split(":", 2)
-            places |= dict.fromkeys(controllers.split(","), path)
-    return places
 
 
 def _is_usable(root: Path) -> bool:

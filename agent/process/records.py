@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from agent.process.kernel import signal_name
 
-Mechanism = Literal["cgroup", "subreaper"]
+Mechanism = Literal["cgroup", "freezer", "subreaper"]
+"""How a tree is held together: a cgroup of version 2, of the version 1 freezer, or the shim alone."""
 Method = Literal["graceful", "force"]
 VerifiedBy = Literal["cgroup", "subreaper", "session", "environment"]
 

@@ -124,7 +124,7 @@ class RunDirectory:
                 shim=ProcessIdentity(boot_id=str(raw["boot_id"]), **_pid_and_start(raw["shim"])),
                 session_id=int(raw["session_id"]),
                 cgroup=Path(raw["cgroup"]) if raw["cgroup"] else None,
-                mechanism="cgroup" if raw["mechanism"] == "cgroup" else "subreaper",
+                mechanism=_mechanism(raw["mechanism"]),
                 spawned_at=str(raw["spawned_at"]),
                 forks=int(raw["forks"]),
                 limits=LimitGroups.of_json(raw.get("limits"), Path(raw["cgroup"]) if raw["cgroup"] else None),
@@ -178,6 +178,17 @@ class RunDirectory:
         if not isinstance(raw, dict):
             raise _torn(file, "not a JSON object")
         return raw
+
+
+def _mechanism(said: object) -> Mechanism:
+    """What an agent of another version calls by a name unknown here is held by its shim in any case."""
+    match said:
+        case "cgroup":
+            return "cgroup"
+        case "freezer":
+            return "freezer"
+        case _:
+            return "subreaper"
 
 
 def _pid_and_start(raw: Mapping[str, Any]) -> dict[str, int]:

@@ -142,7 +142,7 @@ class _Start:
             "main": {"pid": child.pid, "start_time": main.start_time if main else 0},
             "session_id": child.pid,
             "cgroup": cgroup,
-            "mechanism": "cgroup" if cgroup else "subreaper",
+            "mechanism": self._spec["mechanism"] if cgroup else "subreaper",
             "limits": {"joined": joined, "unified": limits["unified"] if cgroup else []},
             "spawned_at": iso_now(),
             "spawned_monotonic": time.monotonic(),

@@ -12,6 +12,7 @@ from typing import Any
 from agent.process.census import Census
 from agent.process.cgroup import Cgroup
 from agent.process.ending import Ending
+from agent.process.freezer import FreezerCgroup
 from agent.process.identity import current_boot
 from agent.process.pidfds import Pidfds, wait_ended
 from agent.process.records import ExitRecord, ProcessFacts, TreeEnded
@@ -41,7 +42,7 @@ class AttemptProcess:
         self.spawned_at = record.spawned_at
         self.rebooted = record.main.boot_id != current_boot()
         self.gone = asyncio.Event()
-        self.control_group = Cgroup(record.cgroup) if record.cgroup else None
+        self.control_group = _group_of(record)
         self.census = Census(record, self.control_group)
         self.ending = Ending(directory, record, link)
         self._link = link
@@ -152,6 +153,12 @@ class AttemptProcess:
             opened = [pidfds.add(self.census.identity(facts)) for facts in members[:_MOST_WATCHED]]
             alive = [pidfd for pidfd in opened if pidfd is not None]
             await _either(wait_ended(alive, None), self.gone.wait(), limit=None)
+
+
+def _group_of(record: ProcessRecord) -> Cgroup | None:
+    if record.cgroup is None:
+        return None
+    return FreezerCgroup(record.cgroup) if record.mechanism == "freezer" else Cgroup(record.cgroup)
 
 
 async def _either(*waits: Coroutine[Any, Any, Any], limit: float | None) -> None:

@@ -173,11 +173,16 @@ def _cgroup() -> Finding:
     writable = [group for group in _own_cgroups() if os.access(group, os.W_OK)]
     with_kill = [group for group in writable if (group / "cgroup.kill").exists() or _is_root(group)]
     if with_kill:
-        return _ok("cgroup v2", f"writable, with cgroup.kill: {with_kill[0]}")
-    lost = "without it a run's tree is swept by its session and its environment, which is slower; limits may not hold"
+        return _ok("cgroup", f"version 2, writable, with cgroup.kill: {with_kill[0]}")
+    frozen = [mount for mount, names in _hierarchies() if "freezer" in names and os.access(mount, os.W_OK)]
+    if frozen:
+        return _ok("cgroup", f"not usable; trees are held by the version 1 freezer instead: {frozen[0]}")
+    lost = "without it a run's tree is swept by its session and its environment, which is slower"
     if writable:
-        return _warning("cgroup v2", f"writable, but without cgroup.kill (Linux 5.14): {writable[0]}", lost)
-    return _warning("cgroup v2", "no writable group was found", f"{lost}. As a service: `Delegate=yes`")
+        return _warning(
+            "cgroup", f"version 2, writable, but without cgroup.kill (Linux 5.14): {writable[0]}", lost
+        )
+    return _warning("cgroup", "no writable group was found", f"{lost}. As a service: `Delegate=yes`")
 
 
 def _limits() -> Finding:
