@@ -32,7 +32,6 @@ from runplane.contract.events import (
 from runplane.contract.run import Actor, Failure, KillReceipt, Status
 from runplane.contract.value import Value
 from runplane.core.state import Termination
-from runplane.stamp import now
 
 log = logging.getLogger("agent.ending")
 
@@ -95,10 +94,8 @@ class Ending:
                 await self._tell_natural_end(ended, None)
 
     async def until_timeout(self, timeout: float) -> None:
-        """End the attempt when it has run for ``timeout`` seconds since it was started."""
-        run = self._story.state.run
-        began = run.started_at if run is not None and run.started_at is not None else now()
-        await asyncio.sleep(max(0.0, timeout - (now() - began).total_seconds()))
+        """End the attempt when it has run for ``timeout`` seconds since it was started, whoever was there meanwhile."""
+        await asyncio.sleep(max(0.0, timeout - self._process.age()))
         async with self._lock:
             run = self._story.state.run
             if run is None or run.status not in (Status.RUNNING, Status.PAUSED):

@@ -39,7 +39,6 @@ from runplane.contract.events import (
 from runplane.contract.run import Failure, Resources, Status
 from runplane.contract.value import Value
 from runplane.core.decide import Rejection, decide
-from runplane.stamp import now
 
 log = logging.getLogger("agent.keeper")
 
@@ -83,7 +82,7 @@ class Keeper:
         async with self._lock:
             if order.id in self.story.handled:
                 return
-            decision = decide(self.story.state, data, now())
+            decision = decide(self.story.state, data, await self._hall.bus.time_for(data))
             if isinstance(decision, Rejection):
                 decision = (
                     CommandRejected(

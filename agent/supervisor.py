@@ -20,7 +20,7 @@ from runplane.contract.run import Failure, Resources
 from runplane.contract.subjects import host_event, plane_command
 from runplane.core.decide import Rejection, decide, owner
 from runplane.core.fold import fold
-from runplane.stamp import now, stamp
+from runplane.stamp import stamp
 
 log = logging.getLogger("agent.supervisor")
 
@@ -143,7 +143,7 @@ class Supervisor:
             )
             await self._publish(RunLost(failure=failure), order, data.run_id, "lost")
             return
-        decision = decide(state, data, now())
+        decision = decide(state, data, await self._hall.bus.time_for(data))
         if isinstance(decision, Rejection):
             rejected = CommandRejected(
                 command=order.type, code=decision.code, message=decision.message, detail=decision.detail

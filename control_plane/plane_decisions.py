@@ -20,7 +20,7 @@ from runplane.contract.subjects import LOG_STREAM, host_command, plane_event, ru
 from runplane.core.decide import Rejection, decide, owner
 from runplane.core.fold import fold, initial
 from runplane.core.state import RunState
-from runplane.stamp import now, stamp
+from runplane.stamp import stamp
 
 log = logging.getLogger("control_plane.process_manager")
 
@@ -109,7 +109,7 @@ class PlaneDecisions:
         if host is not None:
             await self._forward(envelope, host, current)
             return
-        decision = decide(current.state, command, now())
+        decision = decide(current.state, command, await self._bus.time_for(command))
         if not isinstance(decision, Rejection):
             await self._publish(envelope, command.run_id, decision, current)
         elif not current.answers(envelope):

@@ -53,6 +53,11 @@ def read_stat(pid: int) -> Stat | None:
     )
 
 
+def seconds_since(start_time: int) -> float:
+    """How long ago a process with this start time was started, by a clock that nobody sets."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - start_time / os.sysconf("SC_CLK_TCK")
+
+
 def boot_id() -> str:
     """The identity of this boot of the machine."""
     return read_head("/proc/sys/kernel/random/boot_id").decode().strip()

@@ -14,6 +14,7 @@ from agent.process.cgroup import Cgroup
 from agent.process.ending import Ending
 from agent.process.freezer import FreezerCgroup
 from agent.process.identity import current_boot
+from agent.process.kernel import seconds_since
 from agent.process.pidfds import Pidfds, wait_ended
 from agent.process.records import ExitRecord, ProcessFacts, TreeEnded
 from agent.process.run_directory import ProcessRecord, RunDirectory
@@ -54,6 +55,10 @@ class AttemptProcess:
     def exit(self) -> ExitRecord | None:
         """How the main process ended, as far as it is known now."""
         return self.ending.exit
+
+    def age(self) -> float:
+        """How many seconds ago the main process was started; whatever was done to the machine's clock since."""
+        return seconds_since(self.main.start_time)
 
     @property
     def limits_reached(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ from runplane.bus.streams import OLDEST_BROKER, configurations
 from runplane.contract.envelope import Envelope, Unreadable, parse
 from runplane.contract.errors import BrokerRefused, RunplaneError, Unavailable
 from runplane.contract.subjects import LOG_STREAM, OUTPUT_STREAM, TELEMETRY_STREAM, run_story, telemetry
+from runplane.contract.value import Value
 
 log = logging.getLogger("runplane.bus")
 
@@ -324,6 +326,21 @@ class Bus:
             time_ns=0,
             headers=headers,
         )
+
+    async def time(self) -> datetime:
+        """The broker's clock: the one that all go by where an order is good until a moment. Raises Unavailable."""
+        subject = f"$JS.API.STREAM.INFO.{LOG_STREAM}"
+        try:
+            reply = await self._nc.request(subject, b"", timeout=_ACK_TIMEOUT_SECONDS)
+            return datetime.fromisoformat(json.loads(reply.data)["ts"])
+        except (NatsError, TimeoutError, OSError, KeyError, ValueError) as error:
+            raise Unavailable(
+                f"the broker did not say what time it is ({type(error).__name__}: {error})"
+            ) from error
+
+    async def time_for(self, order: Value) -> datetime:
+        """The moment at which an order is decided: by the broker's clock where it matters, for hosts' may be wrong."""
+        return await self.time() if getattr(order, "expires_at", None) is not None else datetime.now(UTC)
 
     async def last_seq(self, stream: str = LOG_STREAM) -> int:
         """The last position of a stream."""

@@ -1,4 +1,7 @@
-"""Commands: orders, imperative. Each is the ``data`` of an envelope whose ``type`` is the class's name."""
+"""Commands: orders, imperative. Each is the ``data`` of an envelope whose ``type`` is the class's name.
+
+``expires_at`` is a moment of the broker's clock: whoever decides asks the broker what time it is.
+"""
 
 from typing import Any, Literal
 
