@@ -26,7 +26,7 @@ from agent.outbox.publisher import Publisher
 from agent.presence import Presence, this_agent
 from agent.process.identity import current_boot
 from agent.process.launcher import Launcher
-from agent.retention import remove_old_runs
+from agent.retention import Retention
 from agent.settings import Settings, from_environment
 from agent.slots import Slots
 from agent.supervisor import Supervisor
@@ -108,6 +108,9 @@ async def _serve_as_host(
         boot_id=hall.boot_id,
         interval=settings.sample_seconds,
     )
+    retention = Retention(
+        settings.runs, settings.home / "retention.json", settings.keep_runs_seconds, boot_id=hall.boot_id
+    )
     async with asyncio.TaskGroup() as loops:
         # The first beat comes before anything that takes time: who does not beat counts as dead.
         loops.create_task(
@@ -116,7 +119,7 @@ async def _serve_as_host(
         loops.create_task(presence.until_replaced())
         await supervisor.recover(records)
         loops.create_task(OrderConsumer(hall.bus, supervisor, slots, settings.host, settings.pools).run())
-        loops.create_task(remove_old_runs(settings.runs, settings.keep_runs_seconds, supervisor.keeps))
+        loops.create_task(retention.run(supervisor.keeps))
 
 
 async def _until(
