@@ -72,6 +72,24 @@ class Ending:
             self._begun = True
             self._spawn(self._by_order(termination))
 
+    def begin_for(self, ending: Envelope) -> None:
+        """Begin to end the tree of a run that somebody else has ended; an end that is under way goes on, and faster."""
+        if self._begun:
+            self.escalate()
+            return
+        self._begun = True
+        declared = Termination(
+            command_id=ending.command_id,
+            purpose="force_complete",
+            force=False,
+            reason=getattr(ending.data, "reason", None),
+            requested_by=ending.actor.principal,
+            via=ending.actor.surface,
+            since=ending.time,
+            grace_seconds=self._story.spec.kill.grace,
+        )
+        self._spawn(self._by_order(declared))
+
     def escalate(self) -> None:
         """Cut the grace short."""
         self._cut_short.set()
@@ -148,7 +166,7 @@ class Ending:
     @property
     def _ordered(self) -> bool:
         """Whether an ordered end is under way or over."""
-        return self._story.state.termination is not None
+        return self._begun or self._story.state.termination is not None
 
     async def _wait_gone(self, limit: float | None) -> None:
         try:
@@ -180,12 +198,12 @@ class Ending:
         failpoint.passing("end.after")
         async with self._lock:
             run = self._story.state.run
-            if run is None or run.status.ended:
+            if run is None:
                 return
             termination = self._story.state.termination or began_by
             cleanup = workspace.clean(self._story.spec.workspace, self._process.directory)
             receipt = receipts.receipt_of(termination, ended, cleanup)
-            fact = self._end_by(termination, ended, receipt)
+            fact = self._end_by(termination, ended, receipt) if not run.status.ended else None
             if fact is None:
                 failure = termination.failure if termination.purpose == "limit" else None
                 await self._tell_natural_end(ended, receipt, failure)
@@ -235,7 +253,8 @@ class Ending:
             if failure is not None:
                 failure = reached_by_kernel(self._story.spec.limits, self._process) or failure
             facts.append(RunFailed(failure=failure) if failure is not None else RunCompleted())
-        await self._story.tell(*self._last_reports(), *(self._story.fact(fact) for fact in facts))
+        reports = [] if run.status.ended else self._last_reports()
+        await self._story.tell(*reports, *(self._story.fact(fact) for fact in facts))
         self._on_end()
 
     def _exited(self) -> ProcessExited:

@@ -9,25 +9,24 @@ and the broker all its output.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, get_args
 
 from agent import claim, receipts, workspace
+from agent.deciding import decided
+from agent.elsewhere import Elsewhere
 from agent.ending import Ending
 from agent.hall import Hall
-from agent.launch import request_for
-from agent.process.errors import LaunchError, RunDirectoryError
+from agent.launch import launched, started_or_never
+from agent.process.errors import RunDirectoryError
 from agent.process.tree import AttemptProcess
 from agent.reporting import Reporting
 from agent.story import Story
 from agent.watch.follow import follow_reports
 from agent.watch.reports import ReportFile
 from agent.watch.sampler import TreeSampler
-from runplane.contract.commands import RunCommand, StartRun
+from runplane.contract.commands import ForceCompleteRun, RunCommand, StartRun
 from runplane.contract.envelope import Envelope
-from runplane.contract.errors import InvalidInput
 from runplane.contract.events import (
-    CommandRejected,
     OutcomeOverridden,
     ProcessSpawned,
     RunCanceled,
@@ -38,7 +37,6 @@ from runplane.contract.events import (
 )
 from runplane.contract.run import Failure, Resources, Status
 from runplane.contract.value import Value
-from runplane.core.decide import Rejection, decide
 
 log = logging.getLogger("agent.keeper")
 
@@ -62,6 +60,7 @@ class Keeper:
         self._sampler = TreeSampler()
         self._freed = False
         self._ending: Ending | None = None
+        self._elsewhere = Elsewhere(hall, self.story, self._lock, end=self._end_for, spawn=self._spawn)
 
     async def start(self, order: Envelope, start: StartRun) -> bool:
         """Claim the run and start it; False when somebody else has it or it is over. Raises ``Unavailable``."""
@@ -79,40 +78,39 @@ class Keeper:
         data = order.data
         if not isinstance(data, get_args(RunCommand)):
             return
+        if self._elsewhere.unheard or isinstance(data, ForceCompleteRun):
+            await self._elsewhere.listen()
         async with self._lock:
             if order.id in self.story.handled:
                 return
-            decision = decide(self.story.state, data, await self._hall.bus.time_for(data))
-            if isinstance(decision, Rejection):
-                decision = (
-                    CommandRejected(
-                        command=order.type,
-                        code=decision.code,
-                        message=decision.message,
-                        detail=decision.detail,
-                    ),
-                )
+            decision = decided(self.story.state, data, await self._hall.bus.time_for(data))
             facts = [self.story.fact(fact, cause=order, actor=order.actor) for fact in decision]
             await self.story.answer(order, *facts)
             for fact in decision:
                 self._carry_out(fact)
 
+    def was_away(self) -> None:
+        """The broker was out of reach: what others have said of the run meanwhile is yet to be heard."""
+        if not self._finished.is_set():
+            self._elsewhere.was_away()
+
     async def recover(self, records: list[dict[str, Any]]) -> None:
         """Take up where a former agent left off, from the journal's records of this run. Raises ``Unavailable``."""
-        self.story = Story(self._hall, self.run_id)
         unsent_claim, untold = self.story.refold(records)
         async with self._lock:
             if unsent_claim is not None:
-                await self._claim_and(self._take_up, unsent_claim)
+                await self._claim_and(self._take_up_if_open, unsent_claim)
                 return
             self._hall.publisher.enqueue(self.run_id, untold, recovered=True)
             run = self.story.state.run
             if run is None or run.attempt == 0:
                 self._give_back()
+            elif run.status.ended and self.story.elsewhere is not None and not self.story.gone:
+                await self._end_for(self.story.elsewhere)
             elif run.status.ended:
                 self._finish(ship=True)
             else:
-                await self._take_up()
+                await self._take_up_if_open()
 
     def sample(self) -> Resources | None:
         """The tree's resources now; None while there is no tree."""
@@ -144,33 +142,13 @@ class Keeper:
 
     async def _launch(self) -> None:
         """Start the process; what keeps it from starting becomes the run's failure."""
-        directory = workspace.attempt_directory(self._hall.settings.runs, self.run_id, self.story.attempt)
-        try:
-            request = request_for(self._hall.settings, self.story, directory)
-            self.process = await self._hall.launcher.launch(request)
-        except LaunchError as error:
-            process = await self._launched_before(error, directory)
-            if process is None:
-                await self._fail(receipts.launch_failure(error))
-            else:
-                self.process = process
-                await self._spawned(process)
-        except (InvalidInput, RunDirectoryError) as error:
-            await self._fail(Failure(kind=error.error_code, message=error.message))
-        except OSError as error:
-            await self._fail(
-                Failure(kind="no_resources", message=f"the run directory cannot be made: {error}")
-            )
+        begun = await launched(self._hall, self.story)
+        if isinstance(begun, Failure):
+            await self.story.tell(self.story.fact(RunFailed(failure=begun)))
+            self._finish(ship=False)
         else:
-            await self._spawned(self.process)
-
-    async def _launched_before(self, error: LaunchError, directory: Path) -> AttemptProcess | None:
-        """The process that an earlier agent had started here; None where none ever was, and none will be."""
-        return await self._hall.launcher.adopt(directory) if error.kind == "already_launched" else None
-
-    async def _fail(self, failure: Failure) -> None:
-        await self.story.tell(self.story.fact(RunFailed(failure=failure)))
-        self._finish(ship=False)
+            self.process = begun
+            await self._spawned(begun)
 
     async def _spawned(self, process: AttemptProcess) -> None:
         spawned = ProcessSpawned(
@@ -182,13 +160,23 @@ class Keeper:
         await self.story.tell(self.story.fact(spawned))
         self._watch(process, recovered=False)
 
+    async def _take_up_if_open(self) -> None:
+        """Before it is started it must be known that nobody has ended it; what runs already is taken up at once."""
+        if self.story.state.status is not Status.STARTING or not await self._elsewhere.listen_locked():
+            await self._take_up()
+            self.was_away()
+
     async def _take_up(self) -> None:
         """Find the process that was started, or start it if it never was."""
         run = self.story.state.run
         assert run is not None  # noqa: S101 — taken up only after a claim
         directory = workspace.attempt_directory(self._hall.settings.runs, self.run_id, run.attempt)
+        is_to_begin = run.status is Status.STARTING or run.attempts[-1].main is not None
         try:
-            process = await self._hall.launcher.adopt(directory) if directory.exists() else None
+            if not is_to_begin:
+                process = await started_or_never(self._hall, directory)
+            else:
+                process = await self._hall.launcher.adopt(directory) if directory.exists() else None
         except RunDirectoryError as error:
             await self._lose("run_directory_lost", error.message)
             return
@@ -217,6 +205,19 @@ class Keeper:
             self._finish(ship=False)
         else:
             await self._lose("run_directory_lost", f"nothing is left of the attempt's directory {directory}")
+
+    async def _end_for(self, ending: Envelope) -> None:
+        """End what is left here of a run that somebody else has ended; processes that were let go live on."""
+        log.warning("%s was ended by %s while this host was away", self.run_id, ending.actor.principal)
+        directory = workspace.attempt_directory(self._hall.settings.runs, self.run_id, self.story.attempt)
+        if self._ending is None:
+            self.process = await started_or_never(self._hall, directory)
+            if self.process is not None and not self.process.rebooted:
+                self._watch(self.process, recovered=True)
+        if self._ending is None or (isinstance(ending.data, OutcomeOverridden) and ending.data.detached):
+            self._finish(ship=self._ending is None and self.process is not None)
+        else:
+            self._ending.begin_for(ending)
 
     async def _lose(self, kind: str, message: str) -> None:
         await self.story.tell(self.story.fact(RunLost(failure=Failure(kind=kind, message=message))))

@@ -1,12 +1,46 @@
-"""What an attempt is launched with: its spec, made concrete on this host. Called by the keeper."""
+"""How an attempt is launched: its spec made concrete on this host, and what keeps it from starting. For the keeper."""
 
+import contextlib
+import logging
 from pathlib import Path
 
-from agent import environment, workspace
+from agent import environment, receipts, workspace
+from agent.hall import Hall
+from agent.process.errors import LaunchError, RunDirectoryError
 from agent.process.launcher import LaunchRequest
 from agent.process.limit_groups import Bounds
+from agent.process.tree import AttemptProcess
 from agent.settings import Settings
 from agent.story import Story
+from runplane.contract.errors import InvalidInput
+from runplane.contract.run import Failure
+
+log = logging.getLogger("agent.launch")
+
+
+async def launched(hall: Hall, story: Story) -> AttemptProcess | Failure:
+    """The process of the attempt under way, also where an earlier agent had started it; or why there is none."""
+    directory = workspace.attempt_directory(hall.settings.runs, story.run_id, story.attempt)
+    try:
+        return await hall.launcher.launch(request_for(hall.settings, story, directory))
+    except LaunchError as error:
+        before = await hall.launcher.adopt(directory) if error.kind == "already_launched" else None
+        return before or receipts.launch_failure(error)
+    except (InvalidInput, RunDirectoryError) as error:
+        return Failure(kind=error.error_code, message=error.message)
+    except OSError as error:
+        return Failure(kind="no_resources", message=f"the run directory cannot be made: {error}")
+
+
+async def started_or_never(hall: Hall, directory: Path) -> AttemptProcess | None:
+    """The process of an attempt that shall not begin any more; None: none is to be found, and there will be none."""
+    with contextlib.suppress(OSError):  # a disk that takes no tombstone takes no process.json either
+        await hall.launcher.abandon(directory, "the run was ended before it began")
+    try:
+        return await hall.launcher.adopt(directory)
+    except RunDirectoryError as error:
+        log.error("%s", error.message)  # noqa: TRY400
+        return None
 
 
 def request_for(settings: Settings, story: Story, directory: Path) -> LaunchRequest:

@@ -30,13 +30,17 @@ _FULL_SECONDS = 0.5
 
 
 class Story:
-    """The folded state of one run, and how facts are added to it. ``handled``: ids of the orders accepted here."""
+    """The folded state of one run, and how facts are added to it. ``handled``: ids of the orders accepted here.
+
+    ``elsewhere``: the record by which somebody else ended the run.
+    """
 
     def __init__(self, hall: Hall, run_id: str) -> None:
         """Empty; :meth:`refold` fills it from the journal."""
         self.run_id = run_id
         self.state: RunState = initial()
         self.handled: set[str] = set()
+        self.elsewhere: Envelope | None = None
         self._hall = hall
         self._turn = 0
         self._told: set[str] = set()
@@ -90,6 +94,19 @@ class Story:
             raise
         self._told_on_disk(facts)
 
+    async def hear(self, ending: Envelope) -> None:
+        """Take in that somebody else ended the run; the log has it already. Raises Unavailable."""
+        told = journal.published(self.run_id, [ending.id])
+        await self._hall.journal.append(journal.event(ending), told, urgent=True)
+        self.elsewhere = ending
+        self.fold(ending)
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was told that nothing of the attempt's tree is left."""
+        attempts = self.state.run.attempts if self.state.run is not None else ()
+        return bool(attempts and attempts[-1].verified_by)
+
     def _told_on_disk(self, facts: Sequence[Envelope]) -> None:
         for fact in facts:
             self.fold(fact)
@@ -128,7 +145,10 @@ class Story:
         return facts
 
     def refold(self, records: list[dict[str, Any]]) -> tuple[Envelope | None, list[Envelope]]:
-        """Fold the journal's records; return the claim if the log may not have it, and the facts it may not have."""
+        """Fold the journal's records, anew each time; return the claim and the facts that the log may not have."""
+        self.state, self.elsewhere, self._turn = initial(), None, 0
+        self.handled.clear()
+        self._told.clear()
         unsent_claim: Envelope | None = None
         untold: list[Envelope] = []
         for record in records:
@@ -144,6 +164,8 @@ class Story:
             else:
                 self._told.add(envelope.id)
                 self.fold(envelope)
+                if envelope.host != self._hall.settings.host:
+                    self.elsewhere = envelope
                 if not record["published"]:
                     untold.append(envelope)
         return unsent_claim, untold

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from typing import Any
 
+from agent.deciding import decided
 from agent.hall import Hall
 from agent.keeper import Keeper
 from agent.slots import Slots
@@ -18,7 +19,7 @@ from runplane.contract.events import CommandRejected, RunLost
 from runplane.contract.ids import derive_record_id
 from runplane.contract.run import Failure, Resources
 from runplane.contract.subjects import host_event, plane_command
-from runplane.core.decide import Rejection, decide, owner
+from runplane.core.decide import owner
 from runplane.core.fold import fold
 from runplane.stamp import stamp
 
@@ -37,6 +38,7 @@ class Supervisor:
         self._slots = slots
         self._keepers: dict[str, Keeper] = {}
         self._recovering = asyncio.Semaphore(_RECOVERIES_AT_ONCE)
+        hall.bus.on_wake(self._was_away)
 
     @property
     def running(self) -> int:
@@ -116,6 +118,11 @@ class Supervisor:
         """Let go of everything; the runs live on."""
         await asyncio.gather(*(keeper.close() for keeper in list(self._keepers.values())))
 
+    def _was_away(self) -> None:
+        """The broker is reached again."""
+        for keeper in list(self._keepers.values()):
+            keeper.was_away()
+
     def _keep(self, run_id: str) -> Keeper:
         keeper = Keeper(
             self._hall, run_id, on_free=self._slots.free, on_done=lambda: self._done(run_id, keeper)
@@ -143,12 +150,9 @@ class Supervisor:
             )
             await self._publish(RunLost(failure=failure), order, data.run_id, "lost")
             return
-        decision = decide(state, data, await self._hall.bus.time_for(data))
-        if isinstance(decision, Rejection):
-            rejected = CommandRejected(
-                command=order.type, code=decision.code, message=decision.message, detail=decision.detail
-            )
-            await self._publish(rejected, order, data.run_id, "rejected")
+        decision = decided(state, data, await self._hall.bus.time_for(data))
+        if decision and isinstance(decision[0], CommandRejected):
+            await self._publish(decision[0], order, data.run_id, "rejected")
         elif decision:
             await self._hand_to_plane(order, data.run_id)
 

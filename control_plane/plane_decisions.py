@@ -11,13 +11,14 @@ from typing import get_args
 
 from control_plane.read_model import EventFilter, ReadModel
 from runplane.bus import Bus, CompareFailed, Expect
-from runplane.contract.commands import RunCommand, StartRun
+from runplane.contract.commands import ForceCompleteRun, RunCommand, StartRun
 from runplane.contract.envelope import Envelope, Unreadable, parse
 from runplane.contract.errors import SystemFault, Unavailable
 from runplane.contract.events import CommandRejected, RunEvent
 from runplane.contract.ids import derive_record_id
+from runplane.contract.run import Status
 from runplane.contract.subjects import LOG_STREAM, host_command, plane_event, run_events, run_story
-from runplane.core.decide import Rejection, decide, owner
+from runplane.core.decide import Decision, Rejection, decide, owner
 from runplane.core.fold import fold, initial
 from runplane.core.state import RunState
 from runplane.stamp import stamp
@@ -110,6 +111,7 @@ class PlaneDecisions:
             await self._forward(envelope, host, current)
             return
         decision = decide(current.state, command, await self._bus.time_for(command))
+        await self._forward_to_absent(envelope, decision, current)
         if not isinstance(decision, Rejection):
             await self._publish(envelope, command.run_id, decision, current)
         elif not current.answers(envelope):
@@ -124,6 +126,14 @@ class PlaneDecisions:
                 _fact(envelope, run_id, fact), expect=Expect(run_events(run_id), expected)
             )
             expected = stored.seq
+
+    async def _forward_to_absent(self, envelope: Envelope, decision: Decision, current: Current) -> None:
+        """The outcome of a run is declared while its host is away: the host will have to end the tree."""
+        run = current.state.run
+        if isinstance(decision, Rejection) or run is None or run.host is None:
+            return
+        if run.status is Status.UNREACHABLE and isinstance(envelope.data, ForceCompleteRun):
+            await self._forward(envelope, run.host, current)
 
     async def _reject(
         self, envelope: Envelope, command: RunCommand, why: Rejection, current: Current

@@ -21,7 +21,7 @@ from control_plane.command_side.requests import (
 from control_plane.read_model import WorkflowView
 from runplane.bus import CompareFailed, Expect
 from runplane.contract import subjects
-from runplane.contract.commands import ForceCompleteRun, KillRun, RestartRun, StartRun
+from runplane.contract.commands import ForceCompleteRun, KillRun, RestartRun, RunCommand, StartRun
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import Conflict, NotFound
 from runplane.contract.run import Actor
@@ -96,7 +96,7 @@ class RunCommands:
                 raise _conflict(decision, run_id)
             return _accepted(placed, run_id, already=True)
         placed = await self._desk.place(
-            command, subject=_destination(state, run_id), actor=actor, again=again
+            command, subject=_destination(state, command, run_id), actor=actor, again=again
         )
         return _accepted(placed, run_id)
 
@@ -127,7 +127,7 @@ class RunCommands:
             placed = await self._place_new(
                 command,
                 command.new_run_id,
-                subject=_destination(state, command.new_run_id),
+                subject=_destination(state, command, command.new_run_id),
                 actor=actor,
                 again=again,
             )
@@ -161,7 +161,7 @@ class RunCommands:
                 command_id=self._declared_by(run_id), run_id=run_id, seq=state.run.seq, already=True
             )
         placed = await self._desk.place(
-            command, subject=_destination(state, run_id), actor=actor, again=again
+            command, subject=_destination(state, command, run_id), actor=actor, again=again
         )
         return _accepted(placed, run_id)
 
@@ -293,8 +293,8 @@ def _repeatable(actor: Actor, key: str | None, *content: str) -> Repeatable | No
     return Repeatable.of(actor.principal, key, *content) if key is not None else None
 
 
-def _destination(state: RunState, story_of: str) -> str:
-    host = owner(state)
+def _destination(state: RunState, command: RunCommand, story_of: str) -> str:
+    host = owner(state, command)
     return subjects.host_command(host, story_of) if host is not None else subjects.plane_command(story_of)
 
 
