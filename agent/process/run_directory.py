@@ -102,6 +102,12 @@ class RunDirectory:
         """Note that the main process is about to be asked to end; OSError when the disk takes nothing more."""
         self._replace(self.asked, how, sync=False)
 
+    def remove_shim_files(self) -> None:
+        """What a shim removes when it ends in good order: its socket, and the room it kept for its records."""
+        for file in (self.socket, *self.path.glob(".*.reserve")):
+            with contextlib.suppress(OSError):
+                file.unlink()
+
     def abandon(self, reason: str) -> bool:
         """Make sure that nothing will ever start here. False when it has started already (then adopt it)."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -34,6 +34,7 @@ class AttemptProcess:
         self.run_id = record.run_id
         self.attempt = record.attempt
         self.directory = directory.path
+        self._files = directory
         self.main = record.main
         self.shim = record.shim
         self.cgroup = record.cgroup
@@ -133,12 +134,14 @@ class AttemptProcess:
         return ended
 
     def settle(self) -> None:
-        """Nobody is left: say so, and remove the cgroup."""
+        """Nobody is left: say so, and remove the cgroup, and what a shim that was killed has left behind."""
         if not self.gone.is_set():
             self.gone.set()
             if not self.rebooted:
                 self._limits_reached |= self.limits.reached()
                 self.limits.remove()
+            if not self.shim_alive:
+                self._files.remove_shim_files()
             if self.control_group is not None and not self.rebooted:
                 self.control_group.remove()
 

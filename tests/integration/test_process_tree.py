@@ -678,6 +678,8 @@ async def test_a_killed_shim_is_noticed_and_its_tree_ended(bench: Bench) -> None
     assert set(ended.verified_by) >= {"session", "environment"}
     assert "subreaper" not in ended.verified_by
     await assert_over(bench, process)
+    left = [file.name for file in process.directory.iterdir()]
+    assert not [name for name in left if name == "shim.sock" or name.endswith(".reserve")]
 
 
 async def test_a_killed_shim_s_tree_is_found_by_another_agent(bench: Bench) -> None:
