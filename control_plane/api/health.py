@@ -103,6 +103,10 @@ async def _broker(context: Context) -> Check:
             "broker", "failed", "the broker is not reached: is nats-server running?", connected=False
         )
     last = await context.bus.last_seq()
+    fault = await context.bus.storage_fault()
+    if fault is not None:
+        detail = f"the broker stores nothing: {fault}. Make room on its disk, and start it again"
+        return _check("broker", "failed", detail, connected=True, last_seq=last, stores=False)
     return _check("broker", "ok", f"connected, the log ends at {last}", connected=True, last_seq=last)
 
 

@@ -310,8 +310,8 @@ async def _effect(
     visible = await context.read_model.wait_for(accepted.seq, VISIBLE_SECONDS)
     if not visible and context.read_model.run(run_id) is None:
         raise Unavailable(
-            f"{run_id} is stored at log position {accepted.seq}, but the read model has not reached it yet: "
-            f"look again in a moment",
+            f"{run_id} is stored at log position {accepted.seq}, but the read model has not reached it yet"
+            f"{_because(context)}: look again in a moment",
             code="position_not_reached",
             command_id=accepted.command_id,
             run_id=run_id,
@@ -333,11 +333,22 @@ def _mutation(
 
 def _run(context: Context, run_id: str) -> Run:
     run = context.read_model.run(run_id)
+    if run is None and (context.projector.trouble is not None or not context.projector.caught_up.is_set()):
+        raise Unavailable(
+            f"whether there is a run {run_id} is not known here, as the read model is behind the log"
+            f"{_because(context)}: ask again in a moment",
+            code="position_not_reached",
+            run_id=run_id,
+        )
     if run is None:
         raise NotFound(
             f"there is no run {run_id}: see runplane ps --all", code="run_not_found", run_id=run_id
         )
     return run
+
+
+def _because(context: Context) -> str:
+    return f" ({context.projector.trouble})" if context.projector.trouble is not None else ""
 
 
 def _run_as_accepted(context: Context, accepted: Accepted) -> Run:

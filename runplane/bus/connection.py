@@ -360,19 +360,33 @@ class Bus:
 
     async def sync_always(self) -> bool | None:
         """Whether the broker syncs every write to disk; None where it does not tell (no system account)."""
+        told = await self._ask_system("JSZ", b'{"config": true}')
+        return bool(told.get("config", {}).get("sync_always", False)) if told is not None else None
+
+    async def storage_fault(self) -> str | None:
+        """Why the broker stores nothing more in some stream; None where it does, or does not tell.
+
+        After a failed write, as on a full disk, a stream stays closed to writing until the broker is started anew.
+        """
+        told = await self._ask_system("HEALTHZ", b"")
+        error = str(told.get("error", "")) if told is not None else ""
+        return error if "write error" in error else None
+
+    async def _ask_system(self, what: str, request: bytes) -> dict[str, Any] | None:
+        """What the broker says of itself; None where it does not tell."""
         if self._sys_url is None:
             return None
         connection = await nats.connect(
             self._sys_url, name="runplane-check", max_reconnect_attempts=1, connect_timeout=2
         )
         try:
-            reply = await connection.request("$SYS.REQ.SERVER.PING.JSZ", b'{"config": true}', timeout=2.0)
+            reply = await connection.request(f"$SYS.REQ.SERVER.PING.{what}", request, timeout=2.0)
         except (NatsError, TimeoutError):
             return None
         finally:
             await connection.close()
-        configuration = json.loads(reply.data).get("data", {}).get("config", {})
-        return bool(configuration.get("sync_always", False))
+        told: dict[str, Any] = json.loads(reply.data).get("data", {})
+        return told
 
     async def close(self) -> None:
         """Close the connection."""

@@ -37,7 +37,7 @@ def get(url: str, *, token: str = "") -> Answer:
             return Answer(answer.status, _parsed(answer.read()))
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(error.code, None)
+            return Answer(error.code, _parsed(error.read()))
     except (OSError, http.client.HTTPException, ValueError):
         return Answer(0, None)
 

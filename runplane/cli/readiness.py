@@ -27,6 +27,16 @@ def plane_is_ready(url: str) -> bool:
     return get(f"{url}/readyz").is_ok
 
 
+def storage_fault(url: str, token: str) -> str | None:
+    """Why the broker stores nothing, as the control plane found; None where it does, or nobody could be asked."""
+    answer = get(f"{url}/healthz", token=token)
+    checks = answer.body.get("checks", []) if isinstance(answer.body, dict) else []
+    for check in checks:
+        if check.get("name") == "broker" and check.get("figures", {}).get("stores") is False:
+            return str(check.get("detail", ""))
+    return None
+
+
 class Host(NamedTuple):
     """What the control plane knows of a host: the id of its agent's last start, and whether it hears from it."""
 

@@ -7,12 +7,14 @@ control plane's alone.
 
 import asyncio
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from runplane.cli import broker as embedded
+from runplane.cli.broker_store import keep_storing
 from runplane.cli.home import Endpoint, Home
 from runplane.cli.keeper import Keeper, Part
 from runplane.cli.part_log import bound
@@ -20,7 +22,14 @@ from runplane.cli.ports import LOOPBACK
 from runplane.cli.problem import Problem
 from runplane.cli.process import Identity
 from runplane.cli.program import python_module
-from runplane.cli.readiness import LOOK_EVERY, Host, broker_accepts, look_for_host, plane_is_ready
+from runplane.cli.readiness import (
+    LOOK_EVERY,
+    Host,
+    broker_accepts,
+    look_for_host,
+    plane_is_ready,
+    storage_fault,
+)
 
 READY_WITHIN = 60.0
 HOPELESS = 4  # deaths in a row before the part was ever ready
@@ -75,6 +84,7 @@ class System:
     async def run(self, on_ready: Callable[[Endpoint], None]) -> None:
         """Start everything, keep it running until ``stop``; a ``Problem`` where it cannot be brought up."""
         self._tasks.append(asyncio.create_task(self._bound_logs()))
+        self._tasks.append(asyncio.create_task(self._watch_store()))
         try:
             await self._bring_up()
             if not self._stop.is_set():
@@ -214,6 +224,23 @@ class System:
     def _write_endpoint(self) -> None:
         if self._ready:
             self._home.write_endpoint(self._endpoint())
+
+    async def _watch_store(self) -> None:
+        """The embedded broker is started again when its disk was full and there is room."""
+
+        def fault() -> str | None:
+            is_ours = self._ready and self._broker is not None
+            return storage_fault(self._settings.url, self._token) if is_ours else None
+
+        async def start_again() -> None:
+            for keeper in self._keepers:
+                if keeper.part.name == "nats":
+                    await keeper.start_again(self._hurry)
+
+        def free_bytes() -> int:
+            return shutil.disk_usage(self._home.nats).free
+
+        await keep_storing(fault=fault, free_bytes=free_bytes, start_again=start_again, say=self._say)
 
     async def _bound_logs(self) -> None:
         while True:

@@ -1,12 +1,17 @@
 """The disk is full, under each part in turn: what was asked is refused loudly, nothing is lost, and it goes on."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from runplane.contract.commands import KillRun
+from tests.broker_process import BrokerProcess
+from tests.control_plane_process import ControlPlaneProcess
+from tests.running_system import RunningSystem
 from tests.small_disk import small_disk
 from tests.torture.fleet import Fleet, Host
 from tests.torture.log import LIMIT
@@ -128,4 +133,96 @@ async def test_run_directories_are_on_a_full_disk(fleet: Fleet, tally: Tally) ->
         run = await fleet.log.ended(await host.start("true"))
         tally.held("G14", run.status == "completed", f"{run}")
         host.agent.stop()
+    tally.check()
+
+
+async def test_the_read_model_is_on_a_full_disk(
+    nats_server: BrokerProcess, tally: Tally, tmp_path: Path
+) -> None:
+    """The disk under the read model is full: what was accepted says so, and is there when there is room"""
+    with small_disk(tmp_path / "plane", 8) as disk:
+        plane = ControlPlaneProcess(disk.path, nats_server)
+        plane.start()
+        async with plane.client() as client:
+            await client.put("/workflows/w", json={"name": "w", "command": ["true"], "workspace": "/"})
+            disk.fill()
+            answers: list[httpx.Response] = []
+            key: dict[str, str] = {}
+            while not answers or answers[-1].status_code == 201:
+                key = {"Idempotency-Key": f"key-{len(answers)}"}
+                answers.append(await client.post("/runs", json={"workflow": "w"}, headers=key))
+                assert len(answers) < 100, "it accepts without end"
+                disk.fill()
+            refused = answers[-1]
+            known = refused.json()
+            tally.held("G14", refused.status_code == 503 and "full" in known["detail"], refused.text)
+            looked = await client.get(f"/runs/{known['run_id']}")
+            tally.held(
+                "G14", looked.status_code == 503, f"it is said that there is no such run: {looked.text}"
+            )
+            ready = await client.get(f"{plane.url}/readyz")
+            tally.held("G14", ready.status_code == 503, ready.text)
+            plane.kill()
+            disk.free()
+            plane.start()
+            again = await client.post("/runs", json={"workflow": "w"}, headers=key)
+            tally.held("G14", again.json().get("run_id") == known["run_id"], again.text)
+            listed = (await client.get("/runs", params={"limit": 1000})).json()
+            tally.held("G14", listed["total"] == len(answers), f"{listed['total']} runs of {len(answers)}")
+            rebuilt = await client.post("/rebuild")
+            tally.held("G14", rebuilt.json().get("equal") is True, rebuilt.text)
+        plane.stop()
+    tally.check()
+
+
+def starts(system: RunningSystem, key: str) -> httpx.Response:
+    """Ask for one run."""
+    headers = system.headers | {"Idempotency-Key": key}
+    return httpx.post(
+        f"{system.url}/api/v1/runs", json={"workflow": "w"}, headers=headers, timeout=LIMIT, trust_env=False
+    )
+
+
+def test_the_broker_is_on_a_full_disk(home: Path, tally: Tally, tmp_path: Path) -> None:
+    """The disk under the broker is full: nothing is accepted, runs go on, and it is started again when there is room"""
+    with small_disk(home / "nats", 32) as disk:
+        system = RunningSystem(home)
+        try:
+            system.start()
+            gate, ended = tmp_path / "gate", tmp_path / "ended"
+            script = f"until [ -e {gate} ]; do sleep 0.05; done; touch {ended}; exit 3"
+            definition = {"name": "w", "command": ["sh", "-c", script], "workspace": "/"}
+            put = httpx.put(
+                f"{system.url}/api/v1/workflows/w", json=definition, headers=system.headers, trust_env=False
+            )
+            assert put.status_code == 201, put.text
+            accepted = {starts(system, "before").json()["run_id"]}
+            system.until(lambda: "running" in system.run("ps", "--json").stdout, "it runs")
+            disk.fill()
+            number, answer = 0, starts(system, "full-0")
+            while answer.status_code == 201:
+                accepted.add(answer.json()["run_id"])
+                number, answer = number + 1, starts(system, f"full-{number + 1}")
+                disk.fill()
+                assert number < 100, "it accepts without end"
+            tally.held("G14", answer.status_code == 503, answer.text)
+            gate.touch()
+            system.until(ended.exists, "the run has gone on")
+            system.until(lambda: "Nothing is accepted until there is room" in system.output(), "it is said")
+            before = system.endpoint.pids["nats"]
+            disk.free()
+            system.until(lambda: system.endpoint.pids.get("nats") not in (None, before), "another broker")
+            system.wait_ready()
+            again = starts(system, f"full-{number}")
+            tally.held("G14", again.status_code == 201, again.text)
+            accepted.add(again.json()["run_id"])
+            system.until(lambda: system.run("ps", "--json").stdout.count('"run_id"') == 0, "all have ended")
+            runs = json.loads(system.run("ps", "--all", "--json", "--limit", "1000").stdout)["items"]
+            found = {run["run_id"]: (run["status"], run["exit"]["code"]) for run in runs}
+            tally.held("G14", found == dict.fromkeys(accepted, ("failed", 3)), f"{found} of {accepted}")
+            rebuilt = json.loads(system.run("rebuild", "--json").stdout)
+            tally.held("G14", rebuilt["equal"] is True, f"{rebuilt}")
+        finally:
+            system.end()
+        assert system.leftovers() == []
     tally.check()

@@ -7,7 +7,13 @@ from contextlib import contextmanager
 import pytest
 
 from runplane.cli.ports import pick_free
-from runplane.cli.readiness import ask_until, broker_accepts, look_for_host, plane_is_ready
+from runplane.cli.readiness import (
+    ask_until,
+    broker_accepts,
+    look_for_host,
+    plane_is_ready,
+    storage_fault,
+)
 
 
 @contextmanager
@@ -78,3 +84,16 @@ def test_asking_has_a_limit() -> None:
     assert not ask_until(not_yet, 0.2)
     assert 2 <= len(asked) <= 10
     assert ask_until(lambda: True, 0)
+
+
+@pytest.mark.parametrize(
+    ("figures", "fault"), [({"stores": False}, "it is full"), ({"stores": True}, None), ({}, None)]
+)
+def test_what_keeps_the_broker_from_storing_is_read_from_a_failed_health(
+    figures: dict[str, bool], fault: str | None
+) -> None:
+    checks = [{"name": "disk", "figures": {}}, {"name": "broker", "detail": "it is full", "figures": figures}]
+    with answering(503, json.dumps({"checks": checks}).encode()) as url:
+        assert storage_fault(url, "token") == fault
+    with answering(500, b"no JSON") as url:
+        assert storage_fault(url, "token") is None
