@@ -105,7 +105,7 @@ async def _broker(context: Context) -> Check:
     last = await context.bus.last_seq()
     fault = await context.bus.storage_fault()
     if fault is not None:
-        detail = f"the broker stores nothing: {fault}. Make room on its disk, and start it again"
+        detail = f"the broker stores nothing: {fault}. Make room on its disk. `up` then restarts its own"
         return _check("broker", "failed", detail, connected=True, last_seq=last, stores=False)
     return _check("broker", "ok", f"connected, the log ends at {last}", connected=True, last_seq=last)
 

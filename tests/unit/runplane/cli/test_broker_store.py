@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from runplane.cli.broker_store import ROOM_BYTES, keep_storing
+from runplane.cli.broker_store import LONGEST_PAUSE, ROOM_BYTES, keep_storing
 
 pytestmark = pytest.mark.anyio
 
@@ -41,3 +41,34 @@ async def test_it_is_started_again_when_there_is_room_and_not_before() -> None:
     await asyncio.gather(watching, return_exceptions=True)
     assert started == [4]
     assert [line.startswith(full) for line in said] == [True, False, True]
+
+
+async def test_where_it_does_not_help_the_pauses_grow_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    over = asyncio.Event()
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 12:
+            over.set()
+        await sleep(0)
+
+    async def start_again() -> None:
+        pass
+
+    monkeypatch.setattr(asyncio, "sleep", note)
+    watching = asyncio.create_task(
+        keep_storing(
+            fault=lambda: None if len(pauses) == 10 else "a write error",
+            free_bytes=lambda: ROOM_BYTES,
+            start_again=start_again,
+            say=lambda _: None,
+        )
+    )
+    await asyncio.wait_for(over.wait(), 20)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert pauses[:4] == [5.0, 10.0, 20.0, 40.0]
+    assert pauses[8] == pauses[9] == LONGEST_PAUSE
+    assert pauses[10:12] == [5.0, 10.0]
