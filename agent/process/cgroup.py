@@ -17,6 +17,7 @@ from agent.process.hierarchies import MOUNTINFO, OWN, mounts
 from agent.process.kernel import read_head
 
 _PROCS_BYTES = 1 << 20
+_MAKE_TRIES = 5
 
 
 class Cgroup:
@@ -114,6 +115,19 @@ def namespace_of(home: Path) -> str:
     return hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12]
 
 
+def make_place(path: Path) -> bool:
+    """Make it with all above it, which a shim may be removing at the same moment; False when that cannot be done."""
+    for _ in range(_MAKE_TRIES):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return False
+        return True
+    return False
+
+
 class CgroupRoot:
     """The place below which an agent's cgroups lie: ``<mount>/runplane/<namespace>``."""
 
@@ -138,11 +152,7 @@ class CgroupRoot:
     def create(self, name: str) -> Cgroup | None:
         """A cgroup of this name, new or as it is; ``None`` when it cannot be made."""
         path = self.path / name
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            return None
-        return Cgroup(path)
+        return Cgroup(path) if make_place(path) else None
 
     def remove_unused(self) -> None:
         """Remove the place itself when no attempt has a cgroup in it; another start makes it again."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.process.cgroup import Cgroup
+from agent.process.cgroup import Cgroup, make_place
 from agent.process.hierarchies import MOUNTINFO, OWN, mounts, place_in
 from agent.process.limit_events import reached
 
@@ -116,9 +116,7 @@ class LimitHierarchies:
             if root is None:
                 continue
             place = root / name
-            with contextlib.suppress(OSError):
-                place.mkdir(parents=True, exist_ok=True)
-            if _write_all(place, _settings(controller, bounds)):
+            if make_place(place) and _write_all(place, _settings(controller, bounds)):
                 joined[controller] = place
             else:
                 with contextlib.suppress(OSError):
@@ -197,8 +195,9 @@ def _write_all(place: Path, settings: Mapping[str, tuple[str, bool]]) -> bool:
 
 def _is_usable(root: Path) -> bool:
     probe = root / "probe"
+    if not make_place(probe):
+        return False
     try:
-        probe.mkdir(parents=True, exist_ok=True)
         usable = (probe / "cgroup.procs").exists()
         probe.rmdir()
     except OSError:

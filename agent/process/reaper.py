@@ -215,9 +215,14 @@ class Reaper:
         self._connections.pop(descriptor).peer.close()
 
     def _part(self) -> None:
-        for cgroup in {*self._limits.values(), *filter(None, [self._cgroup])}:
-            with contextlib.suppress(OSError):
-                os.rmdir(cgroup)  # noqa: PTH106 - pathlib is memory in every shim
+        places = {*self._limits.values(), *filter(None, [self._cgroup])}
+        _remove_empty(places)
+        # An agent that listens removes the places above these itself, when no attempt is left; one that does not may
+        # have tried already, before these were gone.
+        if not any(connection.is_open() for connection in self._connections.values()):
+            above = {os.path.dirname(place) for place in places}  # noqa: PTH120 - pathlib is memory in every shim
+            _remove_empty(above)
+            _remove_empty({os.path.dirname(place) for place in above})  # noqa: PTH120 - as above
         for name in (SOCKET_NAME, *self._unused_reserves):
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self._directory)
@@ -227,3 +232,9 @@ class Reaper:
                 select.select([], [connection.peer], [], left)
                 if not connection.flush():
                     break
+
+
+def _remove_empty(places: set[str]) -> None:
+    for place in places:
+        with contextlib.suppress(OSError):
+            os.rmdir(place)  # noqa: PTH106 - pathlib is memory in every shim

@@ -37,6 +37,15 @@ class Connection:
             return False
         return True
 
+    def is_open(self) -> bool:
+        """Whether the other end is still there; nothing is taken from what it sent."""
+        try:
+            return self.peer.recv(1, socket.MSG_PEEK) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
     def receive(self) -> list[Any] | None:
         """The whole requests that came; ``None`` when the other end is gone or talks nonsense."""
         try:

@@ -614,6 +614,20 @@ async def test_what_ended_while_no_agent_was_there(bench: Bench) -> None:
     assert (process.directory / "stdout.log").read_bytes() == b"last words\n"
 
 
+@pytest.mark.parametrize("bench", ["cgroup", "freezer"], indirect=True)
+async def test_the_last_to_end_takes_the_places_of_the_agent_along(bench: Bench) -> None:
+    processes = [await bench.launch("sleep", "1000") for _ in range(3)]
+    for process in processes:
+        process.close()
+    await bench.launcher.close()
+    assert processes[0].cgroup is not None
+    place = processes[0].cgroup.parent
+    assert place.exists()
+    for process in processes:
+        os.kill(process.main.pid, signal.SIGKILL)
+    await until(lambda: not place.exists(), f"nothing of the agent is left: {place}")
+
+
 async def test_main_ended_and_a_child_lives_while_no_agent_was_there(bench: Bench) -> None:
     process = await bench.launch("sh", "-c", "sleep 1000 & exit 6")
     await asyncio.wait_for(process.wait_exit(), LIMIT)
