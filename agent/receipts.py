@@ -26,7 +26,7 @@ from runplane.core.state import Termination
 
 
 def receipt_of(termination: Termination, ended: TreeEnded, cleanup: Cleanup) -> KillReceipt:
-    """The proof of an ending."""
+    """The proof of an ending. ``cleanup``: of the workspace."""
     return KillReceipt(
         command_id=termination.command_id or "",
         requested_by=termination.requested_by,
@@ -48,7 +48,13 @@ def receipt_of(termination: Termination, ended: TreeEnded, cleanup: Cleanup) -> 
             open_files=ended.freed_open_files,
             listening_ports=ended.listening_ports,
         ),
-        cleanup=cleanup,
+        cleanup=cleanup.model_copy(
+            update={
+                "sockets_removed": ended.remains.sockets,
+                "shared_memory_removed": ended.remains.segments,
+                "shared_memory_bytes_removed": ended.remains.segment_bytes,
+            }
+        ),
         started_at=moment(ended.started_at),
         ended_at=moment(ended.ended_at),
         duration_ms=ended.duration_ms,

@@ -4,10 +4,12 @@ Rules: a process is written down, and held by a pidfd, before it is signalled; s
 can be told when it is gone. A receipt has a bound: of very many processes, the first are named and the rest counted.
 """
 
+import math
 import resource
 import time
+from datetime import datetime
 
-from agent.process import procfs
+from agent.process import holdings, procfs, remains
 from agent.process.census import Census
 from agent.process.ending import Ending
 from agent.process.identity import ProcessIdentity, has_ended, send_signal, wait_status_of
@@ -17,6 +19,7 @@ from agent.process.records import (
     Method,
     ProcessEnd,
     ProcessFacts,
+    Remains,
     SignalSent,
     Survivor,
     TreeEnded,
@@ -34,8 +37,8 @@ _CMDLINE = 1024
 class Evidence:
     """Of one termination. ``pidfds`` are to be closed by whoever is done with it."""
 
-    def __init__(self, census: Census, ending: Ending, main: ProcessIdentity) -> None:
-        """The clock starts here."""
+    def __init__(self, census: Census, ending: Ending, main: ProcessIdentity, spawned_at: str) -> None:
+        """The clock starts here. ``spawned_at``: when the main process was started, by the machine's clock."""
         self.pidfds = Pidfds()
         self.seen: dict[ProcessIdentity, ProcessFacts] = {}
         self.survivors: list[Survivor] = []
@@ -47,7 +50,9 @@ class Evidence:
         self._signals: list[SignalSent] = []
         self._refused: set[int] = set()
         self._outcomes: dict[ProcessIdentity, str] = {}
-        self._measured: tuple[int, tuple[int, ...]] = (0, ())
+        self._held = holdings.Holdings()
+        self._removed = Remains()
+        self._since = _moment(spawned_at)
         self._started_at = iso_now()
         self._started = time.monotonic()
 
@@ -62,12 +67,17 @@ class Evidence:
         return members
 
     def measure(self, members: list[ProcessFacts]) -> None:
-        """Count open files and listening ports, unless the tree is so large that it would delay its ending."""
+        """See what they hold, unless the tree is so large that it would delay its ending."""
         if len(members) <= _MEASURED_PROCESSES:
             pids = [facts.pid for facts in members]
-            self._measured = procfs.open_files_and_ports(
-                pids, files=_MEASURED_FILES, seconds=_MEASURE_SECONDS
+            self._held = holdings.look(
+                pids, since=self._since, files=_MEASURED_FILES, seconds=_MEASURE_SECONDS
             )
+
+    def remove_remains(self) -> None:
+        """Nobody is left: remove the sockets and the shared memory that the tree left, and count them."""
+        pids = {identity.pid for identity in self.seen} | self._ending.reaped.keys()
+        self._removed = remains.remove(self._held, pids, self._since)
 
     def ask(self, number: int) -> bool:
         """Note, before anything is done to it, that the main process is asked to end. False: it has ended already.
@@ -120,8 +130,11 @@ class Evidence:
         """All of it."""
         outcomes = self._outcomes | self._known_outcomes()
         alive = {(survivor.pid, survivor.start_time) for survivor in self.survivors}
-        ended = {who: facts for who, facts in self.seen.items() if (facts.pid, facts.start_time) not in alive}
-        files, ports = self._measured
+        ended = {
+            who: self.seen[who]
+            for who in sorted(self.seen, key=self._rank)
+            if (who.pid, who.start_time) not in alive
+        }
         return TreeEnded(
             method=method,
             signals=tuple(self._signals[:_MOST_NAMED]),
@@ -130,14 +143,19 @@ class Evidence:
             verified=verified,
             verified_by=verified_by if verified else (),
             freed_rss_bytes=sum(facts.rss_bytes for facts in ended.values()),
-            freed_open_files=files,
-            listening_ports=ports,
+            freed_open_files=self._held.open_files,
+            listening_ports=self._held.listening_ports,
+            remains=self._removed,
             started_at=self._started_at,
             ended_at=iso_now(),
             duration_ms=round((time.monotonic() - self._started) * 1000, 3),
             exit=self._ending.exit,
             asked=self.asked,
         )
+
+    def _rank(self, who: ProcessIdentity) -> tuple[bool, int, int]:
+        """The main process first, then in the order in which they were started."""
+        return who != self._main, who.start_time, who.pid
 
     def _known_outcomes(self) -> dict[ProcessIdentity, str]:
         outcomes: dict[ProcessIdentity, str] = {}
@@ -152,6 +170,14 @@ class Evidence:
         if self._ending.exit is not None and self._main in self.seen:
             outcomes[self._main] = str(self._ending.exit)
         return outcomes
+
+
+def _moment(text: str) -> float:
+    """In seconds of the epoch; where it is not known, nothing was made since then."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return math.inf
 
 
 def _named(

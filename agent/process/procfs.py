@@ -1,4 +1,4 @@
-"""What the agent reads of processes in ``/proc``: kinship, command lines, memory, open files, listening ports.
+"""What the agent reads of processes in ``/proc``: kinship, command lines, memory.
 
 Rules: every answer is a look at one moment; a process that is gone by then is left out. Reads are bounded.
 """
@@ -7,7 +7,6 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Iterable
-from time import perf_counter
 
 from agent.process.kernel import ZOMBIE_STATES, Stat, read_head, read_stat
 from agent.process.records import ProcessFacts
@@ -15,9 +14,7 @@ from agent.process.records import ProcessFacts
 CMDLINE_BYTES = 4096
 ENVIRON_BYTES = 1 << 20
 _CHILDREN_BYTES = 1 << 20
-_NET_BYTES = 256 << 10
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_LISTEN = b"0A"
 
 
 def pids() -> list[int]:
@@ -94,43 +91,3 @@ def why_alive(pid: int) -> str:
     place = read_head(f"/proc/{pid}/wchan").decode("utf-8", "replace").strip()
     waiting = f" in the kernel's {place}" if place and place != "0" else ""
     return f"state {stat.state} ({words.get(stat.state, 'unknown')}){waiting}; it has not taken SIGKILL"
-
-
-def open_files_and_ports(
-    processes: Iterable[int], *, files: int, seconds: float
-) -> tuple[int, tuple[int, ...]]:
-    """``(open files, listening TCP ports)``; ends early after ``files`` descriptors or ``seconds``."""
-    until = perf_counter() + seconds
-    count = 0
-    ports: set[int] = set()
-    for pid in processes:
-        sockets: set[bytes] = set()
-        try:
-            names = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - only names
-        except OSError:
-            continue
-        count += len(names)
-        for name in names[: max(0, files)]:
-            with contextlib.suppress(OSError):
-                target = os.readlink(f"/proc/{pid}/fd/{name}")  # noqa: PTH115 - a hot path
-                if target.startswith("socket:["):
-                    sockets.add(target[len("socket:[") : -1].encode())
-        files -= len(names)
-        if sockets:
-            ports |= _listening(pid, sockets)
-        if perf_counter() > until or files <= 0:
-            break
-    return count, tuple(sorted(ports))
-
-
-def _listening(pid: int, inodes: set[bytes]) -> set[int]:
-    """Ports on which one of these sockets listens. The kernel lists listening sockets first: a bounded read will do."""
-    ports: set[int] = set()
-    for table_name in ("tcp", "tcp6"):
-        for line in read_head(f"/proc/{pid}/net/{table_name}", _NET_BYTES).splitlines()[1:]:
-            fields = line.split()
-            if len(fields) < 10 or fields[3] != _LISTEN:  # noqa: PLR2004 - a line cut short by the bound
-                break
-            if fields[9] in inodes:
-                ports.add(int(fields[1].rsplit(b":", 1)[1], 16))
-    return ports

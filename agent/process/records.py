@@ -90,6 +90,15 @@ class Survivor:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Remains:
+    """What the tree had left and was removed: socket files, segments of shared memory, and their bytes."""
+
+    sockets: int = 0
+    segments: int = 0
+    segment_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TreeEnded:
     """The proof of an ending. ``verified`` only when the kernel showed that no process of the attempt is left.
 
@@ -107,6 +116,7 @@ class TreeEnded:
     freed_rss_bytes: int
     freed_open_files: int
     listening_ports: tuple[int, ...]
+    remains: Remains
     started_at: str
     ended_at: str
     duration_ms: float

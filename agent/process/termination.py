@@ -33,6 +33,7 @@ class Tree(Protocol):
     main: ProcessIdentity
     shim: ProcessIdentity
     rebooted: bool
+    spawned_at: str
     gone: asyncio.Event
     control_group: Cgroup | None
     census: Census
@@ -62,7 +63,7 @@ class Termination:
         self._method: Method = "force" if force else "graceful"
         self._cut_short = tuple(cut_short)
         self._limit = limit_seconds
-        self._evidence = Evidence(tree.census, tree.ending, tree.main)
+        self._evidence = Evidence(tree.census, tree.ending, tree.main, tree.spawned_at)
         self._verified_by: list[VerifiedBy] = []
         self._record_withheld = False
 
@@ -78,6 +79,8 @@ class Termination:
                 members = self._look()
             verified = await self._kill_and_verify(members)
             await self._await_record()
+            if verified:
+                self._evidence.remove_remains()
             return self._receipt(verified=verified)
 
     def _look(self) -> list[ProcessFacts]:

@@ -167,6 +167,8 @@ def receipt_lines(receipt: KillReceipt) -> list[tuple[str, str]]:
     freed = receipt.freed
     ports = f", ports {', '.join(map(str, freed.listening_ports))}" if freed.listening_ports else ""
     lines.append(("freed", f"{size(freed.rss_bytes)} of memory, {freed.open_files} open files{ports}"))
+    if cleaned_up := str(receipt.cleanup):
+        lines.append(("cleaned up", one_line(cleaned_up)))
     lines.append(("proof", ", ".join(receipt.verified_by) or "none"))
     lines.append(("command", receipt.command_id))
     return lines

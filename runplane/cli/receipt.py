@@ -15,7 +15,7 @@ from runplane.contract.units import show_size
 if TYPE_CHECKING:
     from rich.console import Group
 
-MAX_PROCESSES = 5
+MAX_PROCESSES = 6
 MAX_SIGNALS = 4
 MAX_PIDS = 6
 LABEL_WIDTH = 11
@@ -53,10 +53,8 @@ def receipt_lines(receipt: KillReceipt) -> Iterator[tuple[str, str]]:
     yield from (("processes", line) for line in _processes(receipt))
     yield from (("still alive", line) for line in _survivors(receipt))
     yield "freed", _freed(receipt)
-    if receipt.cleanup.workspace or receipt.cleanup.temp_bytes_removed:
-        removed = receipt.cleanup.temp_bytes_removed
-        what = f"{show_size(removed)} removed" if removed else ""
-        yield "cleaned up", ", ".join(filter(None, (one_line(receipt.cleanup.workspace or ""), what)))
+    if cleaned_up := str(receipt.cleanup):
+        yield "cleaned up", one_line(cleaned_up, 200)
     ways = ", ".join(receipt.verified_by) or "nothing"
     yield "proof", f"{ways}: " + ("no process is left" if receipt.verified else "processes are left")
     yield "command", receipt.command_id

@@ -7,6 +7,7 @@ from pydantic import Field, JsonValue
 
 from runplane.contract.ids import HostId, RunId
 from runplane.contract.spec import Breakpoint
+from runplane.contract.units import show_size
 from runplane.contract.value import Moment, Value
 
 
@@ -118,10 +119,33 @@ class Freed(Value):
 
 
 class Cleanup(Value):
-    """What was removed after the tree was gone."""
+    """What was removed after the tree was gone: its temporary workspace, and of the socket files and the segments of
+    shared memory that it had made, what nobody uses any more.
+    """
 
     workspace: str | None = None
     temp_bytes_removed: int = 0
+    sockets_removed: int = 0
+    shared_memory_removed: int = 0
+    shared_memory_bytes_removed: int = 0
+
+    def __str__(self) -> str:
+        """One line for people; empty when there was nothing to remove."""
+        memory = show_size(self.shared_memory_bytes_removed)
+        counted = (
+            (self.temp_bytes_removed, f"{show_size(self.temp_bytes_removed)} removed"),
+            (self.sockets_removed, f"{self.sockets_removed} unix socket{_s(self.sockets_removed)}"),
+            (
+                self.shared_memory_removed,
+                f"{self.shared_memory_removed} shared-memory segment{_s(self.shared_memory_removed)} ({memory})",
+            ),
+        )
+        words = [words for number, words in counted if number]
+        return ", ".join([self.workspace, *words] if self.workspace else words)
+
+
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"
 
 
 class KillReceipt(Value):

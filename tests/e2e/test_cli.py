@@ -154,6 +154,42 @@ def test_stopping_to_follow_leaves_the_run_alive(shell: Shell) -> None:
     assert f"runplane kill {run['run_id']}" in said
 
 
+SIX = """
+import mmap, os, signal, socket, subprocess, sys
+s = socket.socket(socket.AF_UNIX); s.bind("six.sock"); s.listen()
+name = f"runplane-test-{os.getpid()}"
+f = os.open("/dev/shm/" + name, os.O_RDWR | os.O_CREAT); os.ftruncate(f, 65536); m = mmap.mmap(f, 65536); m[:1] = b"x"
+for session in (False, False, True, True):
+    subprocess.Popen(["sleep", "3600"], start_new_session=session)
+subprocess.Popen([sys.executable, "-S", "-c", "import signal; signal.signal(15, lambda *_: 0); signal.pause()"])
+print(name, flush=True)
+signal.pause()
+"""
+
+
+def test_the_receipt_of_a_tree_of_six_is_read_at_a_glance(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "six.py").write_text(SIX)
+    (tmp_path / "workflow.yaml").write_text(
+        "name: six\ncommand: [python, six.py]\nworkspace: .\nenv: {PYTHONUNBUFFERED: '1'}\n"
+    )
+    shell.json("workflows", "apply", str(tmp_path / "workflow.yaml"))
+    run_id = shell.start("six")
+    shell.system.until(lambda: shell.run("logs", run_id).stdout.strip() != "", "the six run")
+    segment = Path("/dev/shm") / shell.run("logs", run_id).stdout.strip()
+    assert segment.exists()
+    lines = shell.run("kill", run_id, "--reason", "no progress").stdout.splitlines()
+    assert not segment.exists()
+    assert not (tmp_path / "six.sock").exists()
+    said = "\n".join(lines)
+    assert len(lines) <= 15, said
+    assert sum("sleep 3600" in line for line in lines) == 4, said
+    assert "SIGTERM to " in said
+    assert "SIGKILL to " in said
+    assert said.index("six.py") < said.index("sleep 3600"), "the main process comes first"
+    assert "1 unix socket, 1 shared-memory segment (4.0 KiB)" in said
+    assert "no process is left" in said
+
+
 def test_many_are_killed_at_once_and_each_has_its_result(shell: Shell) -> None:
     ids = {shell.start("counter", "-p", "count=100000") for _ in range(4)}
     spared = shell.start("lina", "-p", "mode=stuck")

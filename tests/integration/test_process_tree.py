@@ -23,7 +23,7 @@ from agent.process.identity import identify, is_alive
 from agent.process.kernel import read_head, read_stat
 from agent.process.launcher import Launcher, LaunchRequest
 from agent.process.procfs import pids
-from agent.process.records import Mechanism
+from agent.process.records import Mechanism, Remains
 from agent.process.tree import AttemptProcess
 from agent.process.zygote import SPARES
 
@@ -292,6 +292,34 @@ async def test_the_receipt_of_a_graceful_end(bench: Bench) -> None:
     )
     assert ended.started_at < ended.ended_at
     assert ended.duration_ms < LIMIT * 1000
+    await assert_over(bench, process)
+
+
+LEAVER = """
+import mmap, os, socket, sys
+if os.fork():
+    os.waitpid(-1, 0)
+os.setsid()
+s = socket.socket(socket.AF_UNIX); s.bind("left.sock"); s.listen()
+f = os.open("/dev/shm/" + sys.argv[1], os.O_RDWR | os.O_CREAT); os.ftruncate(f, 4096)
+m = mmap.mmap(f, 4096); m[:1] = b"x"; os.close(f)
+print("ready", flush=True)
+s.accept()
+"""
+
+
+@pytest.mark.parametrize("force", [False, True])
+async def test_what_a_tree_leaves_is_removed_and_counted(bench: Bench, force: bool) -> None:
+    segment = f"runplane-test-{os.urandom(6).hex()}"
+    process = await bench.launch(PYTHON, "-S", "-c", LEAVER, segment)
+    await until(lambda: b"ready" in (process.directory / "stdout.log").read_bytes(), "all is there")
+    socket_file, memory = bench.home / "left.sock", Path("/dev/shm") / segment
+    assert socket_file.is_socket()
+    assert memory.exists()
+    ended = await process.terminate(signal=signal.SIGTERM, grace_seconds=LIMIT, force=force)
+    assert ended.remains == Remains(sockets=1, segments=1, segment_bytes=4096)
+    assert not socket_file.exists()
+    assert not memory.exists()
     await assert_over(bench, process)
 
 

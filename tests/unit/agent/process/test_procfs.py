@@ -1,5 +1,4 @@
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -57,27 +56,6 @@ def test_facts() -> None:
         zombie = read_stat(child.pid)
         assert zombie is not None
         assert procfs.facts(zombie) is None
-
-
-def test_open_files_and_listening_ports() -> None:
-    program = (
-        "import socket\n"
-        "a=socket.socket(); a.bind(('127.0.0.1',0)); a.listen()\n"
-        "b=socket.socket(socket.AF_INET6); b.bind(('::1',0)); b.listen()\n"
-        "c=socket.create_connection(a.getsockname())\n"
-        "print(a.getsockname()[1], b.getsockname()[1], flush=True); input()"
-    )
-    if not socket.has_ipv6:
-        pytest.skip("no IPv6")
-    with subprocess.Popen(
-        [sys.executable, "-S", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as child:
-        assert child.stdout is not None
-        ports = tuple(sorted(map(int, child.stdout.readline().split())))
-        assert procfs.open_files_and_ports([child.pid], files=1000, seconds=10) == (6, ports)
-        assert procfs.open_files_and_ports([child.pid], files=0, seconds=10) == (6, ())
-        child.communicate(b"\n")
-    assert procfs.open_files_and_ports([child.pid], files=1000, seconds=10) == (0, ())
 
 
 def test_why_alive() -> None:

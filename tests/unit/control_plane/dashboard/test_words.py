@@ -5,6 +5,7 @@ import pytest
 
 from control_plane.dashboard import words
 from runplane.contract.run import (
+    Cleanup,
     Condition,
     Exit,
     Failure,
@@ -151,6 +152,7 @@ def test_a_receipt_says_who_what_and_what_proves_it() -> None:
             signals=(*signals, SignalSent(signal="SIGKILL", pid=8, at=AT)),
             processes=(ProcessEnd(pid=7, start_time=1, cmdline="sh -c 'x\ny'", exit="SIGTERM"),),
             freed=Freed(rss_bytes=2**20, open_files=6, listening_ports=(80, 443)),
+            cleanup=Cleanup(sockets_removed=2),
         )
     )
 
@@ -161,6 +163,7 @@ def test_a_receipt_says_who_what_and_what_proves_it() -> None:
         ("", "14:02:11.250  SIGKILL to 8"),
         ("processes", "7  SIGTERM  sh -c 'x y'"),
         ("freed", "1.0 MiB of memory, 6 open files, ports 80, 443"),
+        ("cleaned up", "2 unix sockets"),
         ("proof", "cgroup, subreaper"),
         ("command", "c" * 32),
     ]

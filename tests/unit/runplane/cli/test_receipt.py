@@ -62,9 +62,22 @@ def test_it_stays_about_a_dozen_lines_however_large_the_tree_was() -> None:
     many = [process(pid, "SIGKILL") for pid in range(5000, 5400)]
     signals = [signal("SIGKILL", one["pid"], 1) for one in many]
     lines = shown(receipt_page(killed(processes=many, signals=signals)))
-    assert len(lines) <= 14
-    assert "and 395 more" in "\n".join(lines)
+    assert len(lines) <= 15
+    assert "and 394 more" in "\n".join(lines)
     assert all(len(line) <= 80 for line in lines)
+
+
+def test_what_was_cleaned_up_is_counted() -> None:
+    memory = {"shared_memory_removed": 1, "shared_memory_bytes_removed": 3 * 2**20}
+    cleanup: dict[str, Any] = {"sockets_removed": 2, **memory}
+    assert "  cleaned up   2 unix sockets, 1 shared-memory segment (3.0 MiB)" in shown(
+        receipt_page(killed(cleanup=cleanup))
+    )
+    cleanup = {"workspace": "removed: /w/1.workspace", "temp_bytes_removed": 2048, "sockets_removed": 1}
+    assert "  cleaned up   removed: /w/1.workspace, 2.0 KiB removed, 1 unix socket" in shown(
+        receipt_page(killed(cleanup=cleanup))
+    )
+    assert not [line for line in shown(receipt_page(killed())) if "cleaned up" in line]
 
 
 def test_survivors_are_named_with_the_reason_and_nothing_claims_that_all_are_gone() -> None:
