@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test check format bench clean
+.PHONY: install demo test torture check format bench clean
 
 install: $(INSTALLED)
 
@@ -18,6 +18,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+torture: install
+	$(BIN)/python -m tests.torture
 
 check: install
 	$(BIN)/ruff check .

@@ -86,6 +86,56 @@ while b'sleep' not in open(f'/proc/{child}/cmdline', 'rb').read():
 assert libc.ptrace(0x4206, child, 0, 0) == 0, ctypes.get_errno()
 """.replace("{sleep}", _sleep())
 
+_DISGUISED = """
+import ctypes
+child = os.fork()
+if child == 0:
+    os.setsid()
+    ctypes.CDLL(None).prctl(15, b'kworker/0:1) R (', 0, 0, 0)
+    if os.geteuid() == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+    signal.pause()
+"""
+_ESCAPED = """
+child = os.fork()
+if child == 0:
+    os.setsid()
+    for line in open('/proc/self/mountinfo'):
+        left, _, right = line.partition(' - ')
+        if right.startswith('cgroup'):
+            try:
+                open(left.split()[4] + '/cgroup.procs', 'w').write(str(os.getpid()))
+            except OSError:
+                pass
+    {sleep}
+while b'sleep' not in open(f'/proc/{child}/cmdline', 'rb').read():
+    pass
+""".replace("{sleep}", _sleep("{}"))
+_NAMESPACE = """
+import ctypes
+libc = ctypes.CDLL(None)
+if libc.unshare(0x30000000) and libc.unshare(0x20000000):
+    print('user and pid namespaces are not to be had')
+if os.fork() == 0:
+    if os.fork() == 0:
+        os.setsid()
+        {sleep}
+    {sleep}
+""".replace("{sleep}", _sleep("{}"))
+_HOLDING = """
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        while True:
+            time.sleep(0.05)
+            os.write(1, b'still here\\n')
+    os._exit(0)
+os.wait()
+"""
+
 SHAPES = (
     Shape(name="it obeys", program=_BEGIN + _READY),
     Shape(name="it ignores SIGTERM", program=_BEGIN + _IGNORING + _READY),
@@ -117,5 +167,9 @@ SHAPES = (
     ),
     Shape(name="a child that is traced", program=_BEGIN + _TRACED + _READY, processes=2),
     Shape(name="two that start each other again", program=_BEGIN + _RESPAWNING, processes=2),
+    Shape(name="a child under another name and user", program=_BEGIN + _DISGUISED + _READY, processes=2),
+    Shape(name="a child that left its cgroups", program=_BEGIN + _ESCAPED + _READY, processes=2),
+    Shape(name="user and pid namespaces of its own", program=_BEGIN + _NAMESPACE + _READY, processes=3),
+    Shape(name="a daemon that keeps writing to its output", program=_BEGIN + _HOLDING + _READY, processes=2),
     Shape(name="it keeps forking", program=_BEGIN + _FORKING, processes=3),
 )

@@ -77,7 +77,7 @@ async def end_one(host: Host, tally: Tally, shape: Shape, token: str, *, force: 
 async def test_every_shape_by_every_mechanism(
     fleet: Fleet, tally: Tally, many: Callable[[int, int], int]
 ) -> None:
-    """A tree of ten shapes is killed, by each mechanism of this machine, gracefully and by force"""
+    """A tree of fourteen shapes is killed, by each mechanism of this machine, gracefully and by force"""
     at_once = asyncio.Semaphore(AT_ONCE)
 
     async def one(host: Host, shape: Shape, number: int, *, force: bool) -> None:
