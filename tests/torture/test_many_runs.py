@@ -101,7 +101,7 @@ async def rest_of(host: Host) -> dict[str, object]:
 
 async def one_run(host: Host, chance: random.Random) -> None:
     kind = chance.randrange(len(SHAPES))
-    run_id = await host.start(*SHAPES[kind], leftovers="end")
+    run_id = await host.start(*SHAPES[kind], leftovers="end", kill={"grace": 0.2})
     if kind == KILLED:
         await host.log.running(run_id)
         await host.order(KillRun(run_id=run_id, force=chance.random() < 0.5))
