@@ -4,8 +4,10 @@ Called by the supervisor. A secret is read from ``RUNPLANE_SECRET_<NAME>`` of th
 file ``secrets/<NAME>`` of the agent's home; its value goes into the process's environment and nowhere else.
 """
 
+import contextlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from runplane.contract.errors import InvalidInput
@@ -13,6 +15,7 @@ from runplane.contract.spec import RunSpec
 from runplane.contract.workflow import SECRET_REFERENCE
 from runplane.sdk_path import sdk_path
 
+MASK = "•••"
 _PASSED_ON = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE")
 
 
@@ -29,6 +32,23 @@ def build(spec: RunSpec, *, run_id: str, attempt: int, directory: Path, secrets:
     env["RUNPLANE_ATTEMPT"] = str(attempt)
     env["RUNPLANE_DIR"] = str(directory)
     return env
+
+
+def secrets_masked(spec: RunSpec, secrets: Path) -> Callable[[str], str]:
+    """A function that takes the run's secrets out of a text, as far as this host still has them."""
+    values = []
+    for name, value in spec.env.items():
+        if SECRET_REFERENCE.fullmatch(value):
+            with contextlib.suppress(InvalidInput):
+                values.append(resolve_secret(value, f"env.{name}", secrets))
+    hidden = sorted(filter(None, values), key=len, reverse=True)
+
+    def mask(text: str) -> str:
+        for secret in hidden:
+            text = text.replace(secret, MASK)
+        return text
+
+    return mask
 
 
 def resolve_secret(value: str, field: str, secrets: Path) -> str:

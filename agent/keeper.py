@@ -7,6 +7,7 @@ and the broker all its output.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, get_args
@@ -15,6 +16,7 @@ from agent import claim, receipts, workspace
 from agent.deciding import decided
 from agent.elsewhere import Elsewhere
 from agent.ending import Ending
+from agent.environment import secrets_masked
 from agent.hall import Hall
 from agent.launch import launched, started_or_never
 from agent.process.errors import RunDirectoryError
@@ -23,9 +25,10 @@ from agent.reporting import Reporting
 from agent.story import Story
 from agent.watch.follow import follow_reports
 from agent.watch.reports import ReportFile
-from agent.watch.sampler import TreeSampler
+from agent.watching import Watching
 from runplane.contract.commands import ForceCompleteRun, RunCommand, StartRun
 from runplane.contract.envelope import Envelope
+from runplane.contract.errors import Unavailable
 from runplane.contract.events import (
     OutcomeOverridden,
     ProcessSpawned,
@@ -57,7 +60,7 @@ class Keeper:
         self._lock = asyncio.Lock()
         self._finished = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._sampler = TreeSampler()
+        self._watching: Watching | None = None
         self._freed = False
         self._ending: Ending | None = None
         self._elsewhere = Elsewhere(hall, self.story, self._lock, end=self._end_for, spawn=self._spawn)
@@ -114,9 +117,7 @@ class Keeper:
 
     def sample(self) -> Resources | None:
         """The tree's resources now; None while there is no tree."""
-        if self.process is None or self.process.gone.is_set():
-            return None
-        return self._sampler.sample(facts.pid for facts in self.process.members())
+        return self._watching.sample() if self._watching is not None else None
 
     async def close(self) -> None:
         """Let go of everything; the run lives on."""
@@ -224,6 +225,12 @@ class Keeper:
         self._finish(ship=True)
 
     def _watch(self, process: AttemptProcess, *, recovered: bool) -> None:
+        self._watching = Watching(
+            self.story,
+            process,
+            mask=secrets_masked(self.story.spec, self._hall.settings.secrets),
+            tell=lambda fact: self._spawn(self._tell_condition(fact)),
+        )
         file = ReportFile(process.directory / "reports.jsonl")
         reporting = Reporting(self.story, file, self._lock)
         self._ending = Ending(
@@ -294,6 +301,14 @@ class Keeper:
         if self.process is not None:
             self.process.close()
         self._on_done()
+
+    async def _tell_condition(self, fact: Value) -> None:
+        """What was seen of a live run; a full disk has it seen again later."""
+        async with self._lock:
+            run = self.story.state.run
+            if run is not None and not run.status.ended:
+                with contextlib.suppress(Unavailable):
+                    await self.story.report(self.story.fact(fact))
 
     def _release(self) -> None:
         if not self._freed:

@@ -70,9 +70,10 @@ class OutputCounter:
 def _reached(
     limits: Limits, process: AttemptProcess, sampler: TreeSampler, enforced: frozenset[str]
 ) -> Failure | None:
-    used = sampler.sample(facts.pid for facts in process.members())
-    if used is None:
+    sample = sampler.sample(facts.pid for facts in process.members())
+    if sample is None:
         return None
+    used = sample.resources
     if limits.memory is not None and "memory" not in enforced and used.rss_bytes > limits.memory:
         return _memory(limits.memory, _BY_AGENT)
     if limits.processes is not None and "pids" not in enforced and used.threads > limits.processes:

@@ -18,11 +18,32 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class SeenProcess:
+    """One process of a tree at the moment of a sample. ``ticks``: of CPU, so far; ``state``: the kernel's letter."""
+
+    pid: int
+    name: str
+    state: str
+    ppid: int
     start_time: int
     ticks: int
     threads: int
     rss_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreeSample:
+    """A tree at one moment. ``cpu_seconds``: spent in the ``elapsed`` seconds since the sample before."""
+
+    resources: Resources
+    processes: tuple[SeenProcess, ...]
+    cpu_seconds: float
+    elapsed: float
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether every process of it stands still."""
+        return all(one.state in "Tt" for one in self.processes)
 
 
 class TreeSampler:
@@ -30,10 +51,10 @@ class TreeSampler:
 
     def __init__(self) -> None:
         """No sample yet: the first one has no CPU share."""
-        self._before: dict[int, _Seen] = {}
+        self._before: dict[int, SeenProcess] = {}
         self._at = 0.0
 
-    def sample(self, pids: Iterable[int]) -> Resources | None:
+    def sample(self, pids: Iterable[int]) -> TreeSample | None:
         """The tree as it is now; None when no process of it is left."""
         found = list(pids)
         seen = {pid: facts for pid in found[:MOST_PROCESSES] if (facts := _look(pid)) is not None}
@@ -46,11 +67,12 @@ class TreeSampler:
             if self._same(pid, facts) or self._before
         )
         elapsed = moment - self._at
-        percent = 100.0 * spent / _TICKS / elapsed if self._before and elapsed > 0 else 0.0
+        cpu_seconds = max(0.0, spent / _TICKS) if self._before else 0.0
+        elapsed = elapsed if self._before else 0.0
         self._before, self._at = seen, moment
         read_bytes, write_bytes = _io(seen)
-        return Resources(
-            cpu_percent=round(max(0.0, percent), 1),
+        resources = Resources(
+            cpu_percent=round(100.0 * cpu_seconds / elapsed, 1) if elapsed > 0 else 0.0,
             rss_bytes=sum(facts.rss_bytes for facts in seen.values()),
             processes=len(found),
             threads=sum(facts.threads for facts in seen.values()),
@@ -59,21 +81,30 @@ class TreeSampler:
             io_write_bytes=write_bytes,
             sampled_at=now(),
         )
+        return TreeSample(
+            resources=resources, processes=tuple(seen.values()), cpu_seconds=cpu_seconds, elapsed=elapsed
+        )
 
-    def _same(self, pid: int, facts: _Seen) -> bool:
+    def _same(self, pid: int, facts: SeenProcess) -> bool:
         before = self._before.get(pid)
         return before is not None and before.start_time == facts.start_time
 
 
-def _look(pid: int) -> _Seen | None:
+def _look(pid: int) -> SeenProcess | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 — a Path costs more than the read
-            fields = file.read().rpartition(b") ")[2].split()
+            content = file.read()
     except OSError:
         return None
+    head, _, rest = content.rpartition(b") ")
+    fields = rest.split()
     if fields[0] in (b"Z", b"X"):
         return None
-    return _Seen(
+    return SeenProcess(
+        pid=pid,
+        name=head.partition(b"(")[2].decode("utf-8", "replace"),
+        state=fields[0].decode(),
+        ppid=int(fields[1]),
         start_time=int(fields[19]),
         ticks=int(fields[11]) + int(fields[12]),
         threads=int(fields[17]),

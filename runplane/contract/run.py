@@ -189,11 +189,12 @@ class Progress(Value):
 
 
 class Step(Value):
-    """The step the workflow says it is in."""
+    """The step the workflow says it is in; ``expected_seconds``: for how long it has declared to be."""
 
     name: str
     index: int
     started_at: Moment
+    expected_seconds: float | None = None
 
 
 class Resources(Value):

@@ -56,10 +56,10 @@ class Limits(StrictValue):
 class StuckPolicy(StrictValue):
     """When a run counts as stuck, and what is done about it."""
 
-    silent: Seconds | Literal["auto"] | None = None
-    spinning: Seconds | Literal["auto"] | None = None
-    looping: Annotated[int, Field(gt=1)] | Literal["auto"] | None = None
-    step: Seconds | Literal["auto"] | None = None
+    silent: Seconds | Literal["auto"] | None = "auto"
+    spinning: Seconds | Literal["auto"] | None = "auto"
+    looping: Annotated[int, Field(gt=1)] | Literal["auto"] | None = "auto"
+    step: Seconds | Literal["auto"] | None = "auto"
     action: Literal["notify", "kill", "restart", "retry"] = "notify"
 
 

@@ -89,7 +89,13 @@ def _of_the_run(  # noqa: C901 - one flat case a record
         case ProgressReported():
             return {"progress": Progress(updated_at=record.time, **data.model_dump())}
         case StepStarted():
-            return {"step": Step(name=data.name, index=data.index, started_at=record.time)}
+            step = Step(
+                name=data.name,
+                index=data.index,
+                started_at=record.time,
+                expected_seconds=data.expected_seconds,
+            )
+            return {"step": step}
         case StepCompleted() | StepFailed():
             return {"step": None} if run.step and run.step.name == data.name else _NOTHING
         case ProcessExited():

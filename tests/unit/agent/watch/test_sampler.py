@@ -17,16 +17,16 @@ def test_a_busy_process_uses_about_a_core_and_an_ended_one_nothing() -> None:
         sampler = TreeSampler()
         first = sampler.sample([process.pid])
         assert first is not None
-        assert first.cpu_percent == 0
+        assert first.resources.cpu_percent == 0
         deadline = time.monotonic() + 10
         sample = None
-        while time.monotonic() < deadline and (sample is None or sample.cpu_percent < 5):
+        while time.monotonic() < deadline and (sample is None or sample.resources.cpu_percent < 5):
             sample = sampler.sample([process.pid])
         assert sample is not None
-        assert sample.cpu_percent >= 5
-        assert sample.rss_bytes > 64 * 2**20
-        assert (sample.processes, sample.threads) == (1, 1)
-        assert sample.open_files >= 3
+        assert sample.resources.cpu_percent >= 5
+        assert sample.resources.rss_bytes > 64 * 2**20
+        assert (sample.resources.processes, sample.resources.threads) == (1, 1)
+        assert sample.resources.open_files >= 3
     finally:
         process.kill()
         process.wait()
@@ -37,5 +37,5 @@ def test_a_busy_process_uses_about_a_core_and_an_ended_one_nothing() -> None:
 def test_this_process_has_threads_and_files() -> None:
     sample = TreeSampler().sample([os.getpid(), 2**22 - 1])
     assert sample is not None
-    assert sample.processes == 2
-    assert sample.threads >= 1
+    assert sample.resources.processes == 2
+    assert sample.resources.threads >= 1

@@ -1,0 +1,294 @@
+"""Watches one attempt for being stuck: gathers what is seen of it, has it judged, and says what is to be told.
+
+Called by the keeper with every sample. Rules: a look is cheap while the run does anything; what its threads wait for is
+looked at only when it has been quiet for a while, and ever more rarely the longer that stays so. A verdict is told when
+two looks in a row came to it, and taken back by the first sign of life. Works without the control plane.
+"""
+
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from agent.watch import waits, work
+from agent.watch.repetition import Repetition
+from agent.watch.sampler import TreeSample
+from agent.watch.verdict import BUSY_PERCENT, OpenStep, Sight, Thresholds, Verdict, judge, needs_waits
+from runplane.contract.events import ConditionCleared, ConditionRaised
+from runplane.contract.run import Condition, Run, Status
+from runplane.contract.value import Value
+from runplane.contract.workflow import StuckPolicy
+from runplane.stamp import now as wall_clock
+
+STUCK = "stuck"
+AUTO = Thresholds(silent=300.0, spinning=300.0, looping=50, step=None)
+"""What ``auto`` means for a workflow of which nothing is known yet."""
+_AUTO_LOOPING_SECONDS = 60.0
+_LEAST_LOOPING_SECONDS = 1.0
+_TAIL_BYTES = 64 << 10
+_MOST_PAUSE_SECONDS = 30.0
+_AGREEING_LOOKS = 2
+_MOST_SHOWN = 20
+_DONE = re.compile(
+    r"\b(?:done|finished|completed?|succe(?:ss|ssful|ssfully|eded)|all tests passed|report written|exiting|goodbye"
+    r"|bye|shutting down|result)\b",
+    re.IGNORECASE,
+)
+
+
+def thresholds_of(policy: StuckPolicy) -> Thresholds:
+    """The thresholds of a workflow's policy, ``auto`` filled in."""
+    return Thresholds(
+        silent=AUTO.silent if policy.silent == "auto" else policy.silent,
+        spinning=AUTO.spinning if policy.spinning == "auto" else policy.spinning,
+        looping=AUTO.looping if policy.looping == "auto" else policy.looping,
+        step=AUTO.step if policy.step == "auto" else policy.step,
+    )
+
+
+class StuckDetector:
+    """Of one attempt. ``mask`` takes secrets out of what is told."""
+
+    def __init__(
+        self, policy: StuckPolicy, directory: Path, main: int, *, age: float, mask: Callable[[str], str]
+    ) -> None:
+        """``age``: seconds since the attempt was started, which may have been long before this agent."""
+        self._thresholds = thresholds_of(policy)
+        self._looping_seconds = _AUTO_LOOPING_SECONDS if policy.looping == "auto" else _LEAST_LOOPING_SECONDS
+        self._directory = directory
+        self._main = main
+        self._mask = mask
+        started = time.monotonic()
+        self._quiet_since = started - min(age, self._since_last_write(directory))
+        self._streams = {name: _Stream(directory / f"{name}.log") for name in ("stdout", "stderr")}
+        self._said: tuple[Any, ...] = ()
+        self._advanced_at = self._quiet_since
+        self._advance: tuple[Any, ...] = ()
+        self._step_since: tuple[tuple[str, int], float] | None = None
+        self._busy_since: float | None = None
+        self._dips = 0
+        self._cpu_seconds = self._cpu_elapsed = 0.0
+        self._stopped_since: float | None = None
+        self._moved: work.Moved | None = None
+        self._working = ""
+        self._next_close_look = 0.0
+        self._pause = 0.0
+        self._waits: list[waits.ThreadWait] | None = None
+        self._candidate: tuple[str, int] = ("", 0)
+        self._told = ""
+
+    def look(self, sample: TreeSample, run: Run) -> Value | None:
+        """What is to be told now, if anything."""
+        now = time.monotonic()
+        self._told = next((c.verdict or "" for c in run.conditions if c.type == STUCK), "")
+        if run.status is not Status.RUNNING:
+            self._be_patient(now)
+            return ConditionCleared(type=STUCK) if self._told and run.status is Status.PAUSED else None
+        self._take_in(sample, run, now)
+        sight = self._sight(sample, run, now)
+        verdict = judge(self._thresholds, sight)
+        return self._decided(verdict, sight)
+
+    def _decided(self, verdict: Verdict | None, sight: Sight) -> Value | None:
+        if verdict is None:
+            self._candidate = ("", 0)
+            return ConditionCleared(type=STUCK) if self._told and self._is_alive_again(sight) else None
+        name, looks = self._candidate
+        looks = looks + 1 if name == verdict.name else 1
+        self._candidate = (verdict.name, looks)
+        if looks < _AGREEING_LOOKS or verdict.name == self._told:
+            return None
+        since = wall_clock() - timedelta(seconds=max(0.0, verdict.since))
+        condition = Condition(
+            type=STUCK,
+            verdict=verdict.name,
+            since=since,
+            detail=self._mask(verdict.detail),
+            evidence=self._evidence(verdict, sight),
+        )
+        return ConditionRaised(condition=condition)
+
+    def _is_alive_again(self, sight: Sight) -> bool:
+        """A verdict that is no longer come to for want of a close look is not taken back."""
+        return not (needs_waits(self._thresholds, sight) and sight.waits is None)
+
+    def _be_patient(self, now: float) -> None:
+        """The run is held, or its end is under way: the time does not count against it."""
+        self._quiet_since = self._advanced_at = now
+        self._busy_since = self._stopped_since = None
+        self._step_since = None
+        self._candidate = ("", 0)
+
+    def _take_in(self, sample: TreeSample, run: Run, now: float) -> None:
+        grown = [stream.read_on(now) for stream in self._streams.values()]
+        progress, step = run.progress, run.step
+        said = (
+            (progress.done, progress.total, progress.message) if progress is not None else (),
+            (step.name, step.index) if step is not None else (),
+        )
+        advance = (said[0][:2], said[1])
+        if advance != self._advance:
+            self._advance, self._advanced_at = advance, now
+        if any(grown) or said != self._said:
+            self._said = said
+            self._quiet_since = now
+            self._cpu_seconds = self._cpu_elapsed = 0.0
+            self._moved, self._working, self._waits = None, "", None
+            self._pause = self._next_close_look = 0.0
+        self._cpu_seconds += sample.cpu_seconds
+        self._cpu_elapsed += sample.elapsed
+        percent = 100.0 * sample.cpu_seconds / sample.elapsed if sample.elapsed > 0 else 0.0
+        if percent >= BUSY_PERCENT:
+            self._dips = 0
+            if self._busy_since is None:
+                self._busy_since = now - sample.elapsed
+        else:
+            self._dips += 1
+            if self._dips >= _AGREEING_LOOKS:
+                self._busy_since = None
+        if sample.is_stopped:
+            self._stopped_since = self._stopped_since or now
+        else:
+            self._stopped_since = None
+
+    def _sight(self, sample: TreeSample, run: Run, now: float) -> Sight:
+        quiet = now - self._quiet_since
+        stream = max(self._streams.values(), key=lambda one: one.grew_at)
+        repeat = stream.repetition.found()
+        if repeat is not None and (
+            self._advanced_at > repeat.since
+            or now - repeat.since < self._looping_seconds
+            or now - stream.grew_at > max(10.0, (now - repeat.since) / 2)
+        ):
+            repeat = None
+        busy = now - self._busy_since if self._busy_since is not None else 0.0
+        sight = Sight(
+            quiet=quiet,
+            busy=busy,
+            cpu_percent=100.0 * self._cpu_seconds / self._cpu_elapsed if self._cpu_elapsed > 0 else 0.0,
+            stopped=now - self._stopped_since if self._stopped_since is not None else 0.0,
+            repeat=repeat,
+            repeating=now - repeat.since if repeat is not None else 0.0,
+            step=self._open_step(run, now),
+            finished=self._finished(sample, run, stream.last_line),
+            last_line=stream.last_line,
+            main=self._main,
+            parents={one.pid: one.ppid for one in sample.processes},
+            names={one.pid: one.name for one in sample.processes},
+        )
+        self._look_closely(sample, sight, now)
+        return replace(sight, working=self._working, waits=self._waits)
+
+    def _look_closely(self, sample: TreeSample, sight: Sight, now: float) -> None:
+        """At what moves and what is waited for, once it has been quiet for half of what is allowed."""
+        allowed = min(filter(None, (self._thresholds.silent, self._thresholds.spinning)), default=None)
+        if allowed is None or sight.quiet < allowed / 2 or now < self._next_close_look:
+            return
+        pids = [one.pid for one in sample.processes]
+        moved = work.look(pids, str(self._directory), sample.resources.io_write_bytes or 0)
+        self._working = moved.since(self._moved) if self._moved is not None else ""
+        self._moved = moved
+        self._waits = waits.look(pids) if needs_waits(self._thresholds, sight) else None
+        if self._told or self._working:
+            self._pause = min(_MOST_PAUSE_SECONDS, max(1.0, self._pause * 1.5))
+        else:
+            self._pause = 0.0
+        self._next_close_look = now + self._pause
+
+    def _open_step(self, run: Run, now: float) -> OpenStep | None:
+        step = run.step
+        if step is None:
+            self._step_since = None
+            return None
+        key = (step.name, step.index)
+        if self._step_since is None or self._step_since[0] != key:
+            age = max(0.0, (wall_clock() - step.started_at).total_seconds())
+            self._step_since = (key, now - min(age, now - self._quiet_since + 1.0))
+        return OpenStep(name=step.name, age=now - self._step_since[1], expected=step.expected_seconds)
+
+    def _finished(self, sample: TreeSample, run: Run, last_line: str) -> str:
+        if all(one.pid != self._main for one in sample.processes):
+            return "its main process has ended"
+        progress = run.progress
+        if (
+            run.step is None
+            and progress is not None
+            and progress.total
+            and (progress.done or 0) >= progress.total
+        ):
+            return f"progress {progress.done:g} of {progress.total:g}"
+        return f"its last line is “{last_line[:80]}”" if last_line and _DONE.search(last_line) else ""
+
+    def _evidence(self, verdict: Verdict, sight: Sight) -> dict[str, Any]:
+        threads = [
+            {
+                "pid": one.pid, "tid": one.tid, "name": one.name, "state": one.state, "waits_for": one.kind,
+                "call": one.call, "in": one.place, "on": self._mask(one.on),
+                "peer": one.connection.peer if one.connection is not None else None,
+            }
+            for one in (sight.waits or ())[:_MOST_SHOWN]
+        ]  # fmt: skip
+        repeat = sight.repeat
+        return {
+            "sure": verdict.sure,
+            "quiet_seconds": round(sight.quiet, 1),
+            "busy_seconds": round(sight.busy, 1),
+            "cpu_percent": round(sight.cpu_percent, 1),
+            "thresholds": asdict(self._thresholds),
+            "last_line": self._mask(sight.last_line[:200]),
+            "threads": threads,
+            "repeat": {"period": repeat.period, "cycles": repeat.cycles} if repeat is not None else None,
+            "step": asdict(sight.step) if sight.step is not None else None,
+        }
+
+    @staticmethod
+    def _since_last_write(directory: Path) -> float:
+        """Seconds since the run last wrote anything, for an attempt that an earlier agent began to watch."""
+        written = []
+        for name in ("stdout.log", "stderr.log", "reports.jsonl"):
+            try:
+                written.append((directory / name).stat().st_mtime)
+            except OSError:
+                continue
+        return max(0.0, time.time() - max(written)) if written else 0.0
+
+
+class _Stream:
+    """One stream of output, read on from where it was; of much at once, only the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset: int | None = None
+        self.repetition = Repetition()
+        self.last_line = ""
+        self.grew_at = 0.0
+
+    def read_on(self, now: float) -> bool:
+        """Whether it grew since the last look. The first look sees how it stands."""
+        try:
+            size = os.stat(self._path).st_size  # noqa: PTH116 - a hot path
+        except OSError:
+            return False
+        first = self._offset is None
+        if size == (self._offset or 0):
+            self._offset = size
+            return False
+        begin = max(self._offset or 0, size - _TAIL_BYTES)
+        try:
+            with self._path.open("rb") as file:
+                file.seek(begin)
+                content = file.read(size - begin)
+        except OSError:
+            return False
+        self._offset = size
+        self.repetition.feed(content, now)
+        lines = content.decode("utf-8", "replace").split("\n")
+        self.last_line = next((line.strip() for line in reversed(lines) if line.strip()), self.last_line)[
+            -400:
+        ]
+        self.grew_at = now
+        return not first

@@ -1,0 +1,48 @@
+"""Watches one live attempt with every sample: what it uses, and whether it is stuck. Made by the keeper.
+
+It tells nothing by itself: what is to be told of a look is handed to ``tell``.
+"""
+
+from collections.abc import Callable
+
+from agent.process.tree import AttemptProcess
+from agent.story import Story
+from agent.watch.sampler import TreeSampler
+from agent.watch.stuck_detector import StuckDetector
+from runplane.contract.run import Resources
+from runplane.contract.value import Value
+
+
+class Watching:
+    """Of one attempt."""
+
+    def __init__(
+        self,
+        story: Story,
+        process: AttemptProcess,
+        *,
+        mask: Callable[[str], str],
+        tell: Callable[[Value], None],
+    ) -> None:
+        """Nothing is looked at before :meth:`sample`."""
+        self._story = story
+        self._process = process
+        self._tell = tell
+        self._sampler = TreeSampler()
+        self._detector = StuckDetector(
+            story.spec.stuck, process.directory, process.main.pid, age=process.age(), mask=mask
+        )
+
+    def sample(self) -> Resources | None:
+        """The tree's resources now; None where there is no tree any more. What the look shows is told."""
+        if self._process.gone.is_set():
+            return None
+        sample = self._sampler.sample(facts.pid for facts in self._process.members())
+        if sample is None:
+            return None
+        run = self._story.state.run
+        if run is not None and not run.status.ended:
+            fact = self._detector.look(sample, run)
+            if fact is not None:
+                self._tell(fact)
+        return sample.resources

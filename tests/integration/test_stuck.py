@@ -1,0 +1,179 @@
+"""Stuck runs are noticed by the agent alone: real programs, a real broker, an agent that is killed meanwhile."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runplane.bus import Bus
+from runplane.contract.commands import KillRun
+from runplane.contract.run import Condition, Run
+from tests.agent_process import AgentProcess, Bench
+from tests.broker_process import BrokerProcess
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE = {"silent": 1.0, "spinning": 1.0, "looping": 20, "step": 1.5}
+GATE = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.02)\n"
+
+
+@pytest.fixture
+def agent(nats_server: BrokerProcess, tmp_path: Path) -> Iterator[AgentProcess]:
+    running = AgentProcess(tmp_path / "agent-home", nats_server.url, RUNPLANE_SAMPLE_MS="200")
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+async def bench(nats_server: BrokerProcess, agent: AgentProcess) -> AsyncIterator[Bench]:
+    bus = await Bus.connect(nats_server.url, name="test")
+    await bus.ensure_streams()
+    yield Bench(bus, agent.host)
+    await bus.close()
+
+
+async def start(bench: Bench, program: str, *arguments: str, **spec: Any) -> str:
+    spec = {"stuck": PATIENCE, **spec}
+    return await bench.start(sys.executable, "-u", "-S", "-c", program, *arguments, **spec)
+
+
+def stuck(run: Run) -> Condition | None:
+    return next((condition for condition in run.conditions if condition.type == "stuck"), None)
+
+
+async def verdict(bench: Bench, run_id: str) -> Condition:
+    run = await bench.until(run_id, lambda run: stuck(run) is not None)
+    condition = stuck(run)
+    assert condition is not None
+    return condition
+
+
+async def end(bench: Bench, *run_ids: str) -> None:
+    for run_id in run_ids:
+        await bench.order(KillRun(run_id=run_id, force=True))
+        await bench.ended(run_id)
+
+
+async def test_the_verdict_says_what_it_waits_for_and_is_taken_back(bench: Bench, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    program = f"print('begun')\n{GATE}print('on it goes')\nwhile True: print(time.time()); time.sleep(0.1)"
+    run_id = await start(bench, program, str(gate))
+    condition = await verdict(bench, run_id)
+    assert condition.verdict == "idle"
+    assert "nothing was printed or reported for" in condition.detail
+    evidence = condition.evidence
+    assert isinstance(evidence, dict)
+    assert evidence["last_line"] == "begun"
+    assert evidence["threads"]
+    gate.touch()
+    run = await bench.until(run_id, lambda run: stuck(run) is None)
+    assert run.status == "running"
+    story = await bench.story(run_id)
+    assert (story.count("ConditionRaised"), story.count("ConditionCleared")) == (1, 1)
+    await end(bench, run_id)
+
+
+async def test_an_api_that_never_answers_is_named(bench: Bench) -> None:
+    program = (
+        "import socket\ns = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()\n"
+        "print(s.getsockname()[1])\nc = socket.create_connection(s.getsockname()); c.recv(1)"
+    )
+    run_id = await start(bench, program)
+    condition = await verdict(bench, run_id)
+    port = (await bench_output(bench, run_id)).decode().strip()
+    assert condition.verdict == "awaiting_api"
+    assert f"a reply from 127.0.0.1:{port} (ESTABLISHED, nothing received for" in condition.detail
+    await end(bench, run_id)
+
+
+async def bench_output(bench: Bench, run_id: str) -> bytes:
+    """What was printed so far; the run goes on."""
+    from runplane.contract import subjects
+
+    chunks = await bench.bus.read_once(subjects.OUTPUT_STREAM, subjects.run_output(run_id, None, "stdout"))
+    return b"".join(chunk.payload for chunk in chunks)
+
+
+async def test_it_is_noticed_while_the_broker_is_away_and_told_when_it_is_back(
+    bench: Bench, nats_server: BrokerProcess
+) -> None:
+    run_id = await start(bench, "print('begun')\nwhile True: pass")
+    await bench.running(run_id)
+    nats_server.kill()
+    await asyncio.sleep(3)  # longer than it takes to come to a verdict
+    nats_server.start()
+    condition = await verdict(bench, run_id)
+    run = await bench.running(run_id)
+    assert condition.verdict == "spinning"
+    assert run.started_at is not None
+    assert (condition.since - run.started_at).total_seconds() < 2
+    await end(bench, run_id)
+
+
+async def test_the_next_agent_knows_since_when(bench: Bench, agent: AgentProcess) -> None:
+    run_id = await start(bench, "print('begun')\ninput()")
+    first = await verdict(bench, run_id)
+    agent.kill()
+    agent.start()
+    os.kill(await main_pid(bench, run_id), signal.SIGSTOP)
+    run = await bench.until(run_id, lambda run: (c := stuck(run)) is not None and c.verdict == "stopped")
+    assert first.verdict == "waiting_for_input"
+    assert (await bench.story(run_id)).count("ConditionRaised") == 2
+    assert stuck(run) is not None
+    await end(bench, run_id)
+
+
+async def main_pid(bench: Bench, run_id: str) -> int:
+    main = (await bench.running(run_id)).attempts[-1].main
+    assert main is not None
+    return main.pid
+
+
+async def test_a_declared_wait_is_left_alone_and_one_that_is_overrun_is_not(bench: Bench) -> None:
+    program = (
+        "import json, os, time\n"
+        "def report(**line):\n"
+        "    with open(os.environ['RUNPLANE_DIR'] + '/reports.jsonl', 'a') as file:\n"
+        "        file.write(json.dumps(line) + '\\n')\n"
+        "report(step='wait', state='started', expected_seconds=3)\n"
+        "time.sleep(3)\n"
+        "report(step='wait', state='completed')\n"
+    )
+    patient = await start(bench, program)
+    overrun = await start(
+        bench,
+        program + "report(step='plan', state='started')\nwhile True: print(time.time()); time.sleep(0.1)",
+    )
+    condition = await verdict(bench, overrun)
+    assert condition.verdict == "step_overrun"
+    assert "“plan”" in condition.detail
+    await bench.ended(patient)
+    assert "ConditionRaised" not in await bench.story(patient)
+    await end(bench, overrun)
+
+
+async def test_what_a_workflow_does_not_want_is_not_looked_for(bench: Bench) -> None:
+    off = dict.fromkeys(PATIENCE)
+    quiet = await start(bench, "print('begun')\ninput()", stuck=off)
+    watched = await start(bench, "print('begun')\ninput()")
+    await verdict(bench, watched)
+    assert "ConditionRaised" not in await bench.story(quiet)
+    await end(bench, quiet, watched)
+
+
+async def test_no_secret_is_told(bench: Bench, agent: AgentProcess) -> None:
+    secrets = agent.home / "agent" / "secrets"
+    secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (secrets / "KEY").write_text("hunter2")
+    program = "import os\nprint('my key is', os.environ['KEY'])\ninput()"
+    run_id = await start(bench, program, env={"KEY": "secret:KEY"})
+    condition = await verdict(bench, run_id)
+    assert "hunter2" not in condition.model_dump_json()
+    assert "my key is •••" in condition.model_dump_json()
+    await end(bench, run_id)
