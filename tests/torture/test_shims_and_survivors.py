@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,10 @@ async def kill_a_shim(host: Host, tally: Tally, chance: random.Random, number: i
     tally.held("G12", gone and told and one, f"{run.status} {run.exit} {pids}: {host.log.story(run_id)}")
 
 
+def has_joined_again(host: Host, joined: int) -> bool:
+    return host.log.joined(host.name) > joined
+
+
 async def test_shims_are_killed(fleet: Fleet, tally: Tally, many: Callable[[int, int], int]) -> None:
     """The shim of a run is killed -9, half of them while the agent is dead too; then the run ends or is killed"""
     chance, at_once = random.Random(31), asyncio.Semaphore(AT_ONCE)
@@ -73,15 +78,22 @@ async def test_shims_are_killed(fleet: Fleet, tally: Tally, many: Callable[[int,
             await kill_a_shim(host, tally, chance, number)
 
     async def kill_agents() -> None:
+        joined = 0
         while True:
-            await asyncio.sleep(chance.uniform(0.5, 2.5))
+            # At any moment, while it starts too; but most live long enough to do something, on a busy machine as well.
+            if chance.random() < 0.7:
+                await host.log.wait(partial(has_joined_again, host, joined), "the agent has joined")
+            await asyncio.sleep(chance.uniform(0, 2))
             host.agent.kill()
+            joined = host.log.joined(host.name)
             host.agent.start()
 
     killing = asyncio.create_task(kill_agents())
-    await asyncio.gather(*(one(number) for number in range(many(8, 100))))
-    killing.cancel()
-    await asyncio.gather(killing, return_exceptions=True)
+    try:
+        await asyncio.gather(*(one(number) for number in range(many(8, 100))))
+    finally:
+        killing.cancel()
+        await asyncio.gather(killing, return_exceptions=True)
     host.agent.stop()
     tally.check()
 
