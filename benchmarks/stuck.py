@@ -1,6 +1,6 @@
 """How many stuck programs are found, how soon, and which healthy ones are taken for stuck.
 
-    python -m benchmarks.stuck [--json] [--only NAME]
+    python -m benchmarks.stuck [--json] [--only NAME] [--programs DIRECTORY]
 
 Every program under ``examples/stuck`` becomes a run of the real system, with the short thresholds of the workflow file.
 A stuck one has to get a verdict within ``LIMIT_SECONDS``, a healthy one none until it ends. Exit code 1 where one was
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "stuck"
 LIMIT_SECONDS = 45.0
@@ -56,20 +57,20 @@ class Found:
         return self.verdict == self.case.expected
 
 
-def cases() -> list[Case]:
-    """The programs, the healthy ones last."""
-    stuck = sorted((EXAMPLES / "stuck").glob("*.py"))
-    healthy = sorted((EXAMPLES / "healthy").glob("*.py"))
+def cases(place: Path) -> list[Case]:
+    """The programs under ``stuck/`` and ``healthy/`` there, the healthy ones last."""
+    stuck = sorted((place / "stuck").glob("*.py"))
+    healthy = sorted((place / "healthy").glob("*.py"))
     found = []
     for file in (*stuck, *healthy):
         said = _VERDICT.search(file.read_text(encoding="utf-8"))
         expected = said[1] if said is not None and file in stuck else ""
-        found.append(Case(program=str(file.relative_to(EXAMPLES)), expected=expected))
+        found.append(Case(program=str(file.relative_to(place)), expected=expected))
     return found
 
 
 @contextmanager
-def system(home: Path) -> Iterator[dict[str, Any]]:
+def system(home: Path, place: Path) -> Iterator[dict[str, Any]]:
     """A system of its own, with the workflow applied; what ``endpoint.json`` says of it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNPLANE_")}
     env = kept | {"RUNPLANE_HOME": str(home), "RUNPLANE_SAMPLE_MS": SAMPLE_MS}
@@ -83,7 +84,10 @@ def system(home: Path) -> Iterator[dict[str, Any]]:
     )  # fmt: skip
     try:
         verb("wait-ready", "--timeout", "60")
-        verb("workflows", "apply", str(EXAMPLES / "workflow.yaml"))
+        workflow = yaml.safe_load((EXAMPLES / "workflow.yaml").read_text(encoding="utf-8"))
+        file = home / "stuck.yaml"
+        file.write_text(yaml.safe_dump(workflow | {"workspace": str(place)}), encoding="utf-8")
+        verb("workflows", "apply", str(file))
         yield json.loads((home / "endpoint.json").read_text())
     finally:
         subprocess.run(
@@ -172,20 +176,24 @@ def main() -> int:
     )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", metavar="NAME", help="programs whose name contains this")
+    parser.add_argument(
+        "--programs", metavar="DIRECTORY", type=Path, default=EXAMPLES, help="with stuck/ and healthy/ in it"
+    )
     asked = parser.parse_args()
-    wanted = [case for case in cases() if asked.only is None or asked.only in case.program]
+    programs = asked.programs.absolute()
+    wanted = [case for case in cases(programs) if asked.only is None or asked.only in case.program]
     if not wanted:
-        parser.error(f"--only {asked.only}: no program is called so under {EXAMPLES}")
+        parser.error(f"there is no such program under {programs}/stuck or {programs}/healthy")
     with (
         tempfile.TemporaryDirectory(prefix="runplane-stuck-") as place,
-        system(Path(place) / "home") as endpoint,
+        system(Path(place) / "home", programs) as endpoint,
     ):
         found = asyncio.run(observe_all(endpoint, wanted))
     figures = report(found)
     if asked.json:
-        programs = [{"program": one.case.program, "expected": one.case.expected, "verdict": one.verdict,
+        listed = [{"program": one.case.program, "expected": one.case.expected, "verdict": one.verdict,
                      "seconds": one.seconds, "detail": one.detail} for one in found]  # fmt: skip
-        print(json.dumps({**figures, "programs": programs}, indent=2, ensure_ascii=False))
+        print(json.dumps({**figures, "programs": listed}, indent=2, ensure_ascii=False))
     else:
         show(found, figures)
     return int(figures["found"] < figures["stuck"] or figures["false_alarms"] > 0)

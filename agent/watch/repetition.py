@@ -17,7 +17,10 @@ _TIMES = re.compile(
     r"|\b1[5-9]\d{8}(?:\.\d+)?\b"
 )
 _WORDS = re.compile(r"[^\W\d_]")
-_NUMBERS = re.compile(r"\d+(?:[.,]\d+)*")
+_NUMBERS = re.compile(
+    r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\w*\d\w*(?:[.,-]\w*\d\w*)*", re.IGNORECASE
+)
+"""Ids are numbers too: whatever has a digit in it."""
 _IN_VAIN = re.compile(
     r"\bretr(?:y|ying|ies)\b|\btry(?:ing)? again\b|\bre-?try|\brefused\b|\btimed? ?out\b|\btimeout\b|\bunavailable\b"
     r"|\bunreachable\b|\breconnect|\bback(?:ing)? ?-?off\b|\brate.?limit|\bwaiting for\b|\bstill waiting\b"

@@ -48,6 +48,7 @@ def test_times_and_colours_are_no_difference(line: str) -> None:
         "[{0}] request timed out",
         "still waiting for lock ({0} s)",
         "ERROR: could not reach shard {0}",
+        "GET /v1/jobs/ab{0}ef/{1}c failed: 503, request id deadbeef-abcd-abcd-abcd-abcdefabc{0:03}",
     ],
 )
 def test_trying_in_vain_with_other_numbers(line: str) -> None:
