@@ -62,6 +62,7 @@ class Keeper:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: Watching | None = None
         self._freed = False
+        self._is_given_back = False
         self._ending: Ending | None = None
         self._elsewhere = Elsewhere(hall, self.story, self._lock, end=self._end_for, spawn=self._spawn)
 
@@ -73,24 +74,28 @@ class Keeper:
             await self.story.accept(order, claimed)
             return await self._claim_and(self._launch, claimed)
 
-    async def handle(self, order: Envelope) -> None:
+    async def handle(self, order: Envelope) -> bool:
         """Decide an order and begin what follows. Returns when its meaning is on disk, not when it is done.
 
+        False: the run turned out to be somebody else's or over, and nothing was decided: the log has to be asked.
         Raises ``Unavailable`` when it cannot be put there: nothing has been decided, and the order must come again.
         """
         data = order.data
         if not isinstance(data, get_args(RunCommand)):
-            return
+            return True
         if self._elsewhere.unheard or isinstance(data, ForceCompleteRun):
             await self._elsewhere.listen()
         async with self._lock:
+            if self._is_given_back:
+                return False
             if order.id in self.story.handled:
-                return
+                return True
             decision = decided(self.story.state, data, await self._hall.bus.time_for(data))
             facts = [self.story.fact(fact, cause=order, actor=order.actor) for fact in decision]
             await self.story.answer(order, *facts)
             for fact in decision:
                 self._carry_out(fact)
+        return True
 
     def was_away(self) -> None:
         """The broker was out of reach: what others have said of the run meanwhile is yet to be heard."""
@@ -137,6 +142,7 @@ class Keeper:
 
     def _give_back(self) -> None:
         """The run is somebody else's: nothing of it stays here."""
+        self._is_given_back = True
         self.story.forget()
         self._release()
         self._on_done()

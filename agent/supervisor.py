@@ -104,9 +104,7 @@ class Supervisor:
     async def handle(self, order: Envelope, data: RunCommand) -> None:
         """Hand an order to the run's keeper, or answer it from the log."""
         keeper = self._keepers.get(data.run_id)
-        if keeper is not None:
-            await keeper.handle(order)
-        else:
+        if keeper is None or not await keeper.handle(order):
             await self._answer(order, data)
 
     def samples(self) -> dict[str, Resources]:

@@ -11,14 +11,13 @@ from typing import get_args
 
 from control_plane.read_model import EventFilter, ReadModel
 from runplane.bus import Bus, CompareFailed, Expect
-from runplane.contract.commands import ForceCompleteRun, RunCommand, StartRun
+from runplane.contract.commands import RunCommand, StartRun
 from runplane.contract.envelope import Envelope, Unreadable, parse
 from runplane.contract.errors import SystemFault, Unavailable
-from runplane.contract.events import CommandRejected, RunEvent
+from runplane.contract.events import CommandRejected, OutcomeOverridden, RunEvent
 from runplane.contract.ids import derive_record_id
-from runplane.contract.run import Status
 from runplane.contract.subjects import LOG_STREAM, host_command, plane_event, run_events, run_story
-from runplane.core.decide import Decision, Rejection, decide, owner
+from runplane.core.decide import Rejection, decide, owner
 from runplane.core.fold import fold, initial
 from runplane.core.state import RunState
 from runplane.stamp import stamp
@@ -49,6 +48,18 @@ class Current:
     def answers(self, command: Envelope) -> frozenset[str]:
         """The ids of the records that the command caused directly."""
         return frozenset(record.id for record in self.records if record.causation_id == command.id)
+
+    def declared_by(self, command: Envelope) -> OutcomeOverridden | None:
+        """The outcome that the plane has declared by this command before."""
+        declared = _decided_id(command, OutcomeOverridden)
+        return next(
+            (
+                record.data
+                for record in self.records
+                if record.id == declared and isinstance(record.data, OutcomeOverridden)
+            ),
+            None,
+        )
 
 
 async def current_state(
@@ -111,9 +122,11 @@ class PlaneDecisions:
             await self._forward(envelope, host, current)
             return
         decision = decide(current.state, command, await self._bus.time_for(command))
-        await self._forward_to_absent(envelope, decision, current)
         if not isinstance(decision, Rejection):
             await self._publish(envelope, command.run_id, decision, current)
+            await self._forward_to_absent(envelope, decision, current)
+        elif declared := current.declared_by(envelope):
+            await self._forward_to_absent(envelope, (declared,), current)
         elif not current.answers(envelope):
             await self._reject(envelope, command, decision, current)
 
@@ -127,12 +140,16 @@ class PlaneDecisions:
             )
             expected = stored.seq
 
-    async def _forward_to_absent(self, envelope: Envelope, decision: Decision, current: Current) -> None:
-        """The outcome of a run is declared while its host is away: the host will have to end the tree."""
+    async def _forward_to_absent(
+        self, envelope: Envelope, facts: tuple[RunEvent, ...], current: Current
+    ) -> None:
+        """The outcome of an open run was declared while its host is away: the host will have to end the tree.
+
+        After the log has the outcome, so that a host that was there all the time does not declare it once more.
+        """
         run = current.state.run
-        if isinstance(decision, Rejection) or run is None or run.host is None:
-            return
-        if run.status is Status.UNREACHABLE and isinstance(envelope.data, ForceCompleteRun):
+        is_declared = any(isinstance(fact, OutcomeOverridden) and not fact.replaced for fact in facts)
+        if is_declared and run is not None and run.host is not None:
             await self._forward(envelope, run.host, current)
 
     async def _reject(
@@ -166,5 +183,9 @@ def _fact(envelope: Envelope, run_id: str, fact: RunEvent) -> Envelope:
         actor=envelope.actor,
         cause=envelope,
         command_id=envelope.command_id or envelope.id,
-        record_id=derive_record_id(envelope.id, "decided", type(fact).__name__),
+        record_id=_decided_id(envelope, type(fact)),
     )
+
+
+def _decided_id(command: Envelope, fact: type) -> str:
+    return derive_record_id(command.id, "decided", fact.__name__)

@@ -15,6 +15,7 @@ from typing import Protocol
 from control_plane.plane_decisions import LostTooOften, PlaneDecisions
 from control_plane.read_model import ReadModel
 from control_plane.restarts import Restarts
+from control_plane.stuck_actions import StuckActions
 from runplane.bus import Bus, Delivery
 from runplane.contract.envelope import Envelope, Unreadable, parse
 from runplane.contract.errors import Unavailable
@@ -44,7 +45,7 @@ class ProcessManager:
         """Nothing happens before :meth:`run`."""
         self._bus = bus
         self._decisions = PlaneDecisions(bus, read_model)
-        self._restarts = Restarts(bus, read_model)
+        self._events = _EventHandlers(Restarts(bus, read_model), StuckActions(bus, read_model))
         self._failures: dict[tuple[str, int], int] = {}
         self.given_up = 0
 
@@ -52,7 +53,7 @@ class ProcessManager:
         """Handle records for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow(COMMANDS, PLANE_COMMANDS, self._decisions), name=COMMANDS)
-            group.create_task(self._follow(EVENTS, ALL_EVENTS, self._restarts), name=EVENTS)
+            group.create_task(self._follow(EVENTS, ALL_EVENTS, self._events), name=EVENTS)
 
     async def _follow(self, name: str, subject_filter: str, handler: Handler) -> None:
         consumer = await self._bus.durable(name, subject_filter)
@@ -107,6 +108,18 @@ class ProcessManager:
         self._failures.pop(record, None)
         log.error("the record at %d on %s is given up: see the lines above", delivery.seq, delivery.subject)
         return delivery.term()
+
+
+class _EventHandlers:
+    """All that turns on an event, one after the other."""
+
+    def __init__(self, restarts: Restarts, stuck: StuckActions) -> None:
+        self._restarts = restarts
+        self._stuck = stuck
+
+    async def handle(self, envelope: Envelope, seq: int, *, again: bool) -> None:
+        await self._restarts.handle(envelope, seq, again=again)
+        await self._stuck.handle(envelope, seq)
 
 
 def _run_of(delivery: Delivery) -> str:

@@ -12,9 +12,12 @@ from runplane.bus import Bus, CompareFailed, Expect, Stored
 from runplane.contract import subjects
 from runplane.contract.commands import ForceCompleteRun, KillRun, RestartRun, StartRun
 from runplane.contract.envelope import Envelope
-from runplane.contract.events import RestartAccepted, RunKilled, RunTerminating
-from runplane.contract.run import Status
+from runplane.contract.events import ConditionRaised, RestartAccepted, RunKilled, RunTerminating
+from runplane.contract.ids import derive_run_id
+from runplane.contract.run import Condition, Status
+from runplane.contract.workflow import StuckPolicy
 from runplane.core.state import RunState
+from runplane.stamp import now
 from tests.broker_process import BrokerProcess
 from tests.plane import LIMIT, Plane, plane
 from tests.records import HOST, OTHER_RUN, RUN, SPEC, claim, on_host, receipt, record, spawned
@@ -340,3 +343,52 @@ async def test_a_record_that_always_fails_is_given_up_and_counted(
         assert state is not None
         assert state.status == "pending"
         assert side.process_manager.given_up == 1
+
+
+def stuck_start(action: str) -> Envelope:
+    spec = SPEC.model_copy(update={"stuck": StuckPolicy(action=action)})  # type: ignore[arg-type]  # a literal by name
+    order = start()
+    assert isinstance(order.data, StartRun)
+    return order.model_copy(update={"data": order.data.model_copy(update={"spec": spec})})
+
+
+def raised() -> Envelope:
+    condition = Condition(type="stuck", verdict="idle", since=now(), detail="it sleeps")
+    return on_host(ConditionRaised(condition=condition))
+
+
+async def orders_of_the_policy(side: Plane, run_id: str) -> list[Envelope]:
+    return [record for _, record in await side.bus.story(run_id) if record.actor.principal == "policy:stuck"]
+
+
+async def test_a_stuck_run_is_killed_by_its_policy_once(nats_server: BrokerProcess, tmp_path: Path) -> None:
+    async with plane(nats_server.url, tmp_path) as side:
+        await side.put(stuck_start("kill"), claim(), spawned(), raised(), raised())
+        await handled(side)
+        orders = await orders_of_the_policy(side, RUN)
+        assert {type(order.data) for order in orders} == {KillRun}
+        assert orders[0].subject == subjects.host_command(HOST, RUN)
+        assert orders[0].actor.surface == "policy"
+        assert "stuck (idle): it sleeps" in str(orders[0].data)
+
+
+async def test_a_stuck_run_that_only_tells_is_left_alone(nats_server: BrokerProcess, tmp_path: Path) -> None:
+    async with plane(nats_server.url, tmp_path) as side:
+        await side.put(stuck_start("notify"), claim(), spawned(), raised())
+        await handled(side)
+        assert await orders_of_the_policy(side, RUN) == []
+
+
+async def test_a_stuck_run_is_restarted_by_its_policy(nats_server: BrokerProcess, tmp_path: Path) -> None:
+    async with plane(nats_server.url, tmp_path) as side:
+        cause = raised()
+        await side.put(stuck_start("restart"), claim(), spawned(), cause)
+        await handled(side)
+        new = derive_run_id("stuck", cause.id, RUN)
+        (order,) = await orders_of_the_policy(side, new)
+        assert isinstance(order.data, RestartRun)
+        assert (order.data.run_id, order.subject) == (RUN, subjects.host_command(HOST, new))
+        run = side.read_model.state(new)
+        assert run is not None
+        assert run.run is not None
+        assert (run.run.status, run.run.restarted_from) == (Status.PENDING, RUN)

@@ -1,0 +1,38 @@
+"""What is done about a run that is stuck: nothing, a kill, or a restart, as its workflow says.
+
+A run that gets stuck again and again is not restarted for ever: after :data:`MOST_RESTARTS` in a row, or as many
+attempts as ``retry.max_attempts`` allows, it is killed.
+"""
+
+from runplane.contract.commands import KillRun, RestartRun
+from runplane.contract.ids import derive_run_id
+from runplane.contract.run import Condition, Status
+from runplane.core.state import RunState
+
+STUCK = "stuck"
+MOST_RESTARTS = 3
+_REASON_LENGTH = 300
+
+
+def decide(
+    state: RunState, condition: Condition, *, cause: str, restarts_before: int
+) -> KillRun | RestartRun | None:
+    """The order to give now that this condition was raised.
+
+    ``cause``: the id of the record that raised it, from which the new run's id is derived; ``restarts_before``: how
+    many runs in a row before this one were restarted for being stuck. ``retry`` is a restart as well.
+    """
+    run, spec = state.run, state.spec
+    if run is None or spec is None or condition.type != STUCK or spec.stuck.action == "notify":
+        return None
+    if run.status not in (Status.STARTING, Status.RUNNING) or run.restarted_as is not None:
+        return None
+    reason = f"{STUCK} ({condition.verdict}): {condition.detail}"[:_REASON_LENGTH]
+    if spec.stuck.action == "kill":
+        return KillRun(run_id=run.run_id, reason=reason)
+    most = spec.retry.max_attempts - 1 if spec.retry.max_attempts > 1 else MOST_RESTARTS
+    if restarts_before >= most:
+        why = f"{reason}; it was restarted {restarts_before} times for being stuck, and is not once more"
+        return KillRun(run_id=run.run_id, reason=why)
+    new_run_id = derive_run_id(STUCK, cause, run.run_id)
+    return RestartRun(run_id=run.run_id, new_run_id=new_run_id, spec=spec, reason=reason)
