@@ -17,6 +17,7 @@ import psutil
 import pytest
 import yaml
 
+from runplane.contract.spec import render
 from runplane.contract.workflow import WorkflowDefinition
 from tests.run_directory import RunDirectory, until
 
@@ -256,7 +257,8 @@ def test_a_workflow_file_starts_with_nothing_but_its_defaults(path: Path) -> Non
     for argument in workflow["command"]:
         for name in re.findall(r"\{(\w+)\}", argument):
             assert "default" in properties[name], f"{name} of {path}"
-    assert (path.parent / workflow["workspace"] / workflow["command"][1]).is_file()
+    program = render(workflow["command"][1], {name: one.get("default") for name, one in properties.items()})
+    assert (path.parent / workflow["workspace"] / program).is_file()
 
 
 def test_the_documented_shell_and_node_reporters_work(example: Example) -> None:
