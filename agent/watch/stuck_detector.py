@@ -167,6 +167,7 @@ class StuckDetector:
             repeat = None
         busy = now - self._busy_since if self._busy_since is not None else 0.0
         sight = Sight(
+            now=wall_clock(),
             quiet=quiet,
             busy=busy,
             cpu_percent=100.0 * self._cpu_seconds / self._cpu_elapsed if self._cpu_elapsed > 0 else 0.0,

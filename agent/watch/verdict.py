@@ -6,6 +6,7 @@ moves bytes through files or connections, or has declared that it waits) is left
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from agent.watch.repetition import Repeat
@@ -50,13 +51,14 @@ class OpenStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sight:
-    """What was seen of a run. All times are seconds up to now.
+    """What was seen of a run. All times are seconds up to ``now``, which is only shown.
 
     ``quiet``: without output and without a report that says something new; ``busy``: computing without a pause;
     ``cpu_percent``: since it is quiet; ``working``: what moves although it is quiet; ``finished``: what it said or did
     that means it is done; ``last_line``: of its output; ``parents``: of the processes of the tree.
     """
 
+    now: datetime
     quiet: float
     busy: float
     cpu_percent: float
@@ -91,7 +93,9 @@ def needs_waits(thresholds: Thresholds, sight: Sight) -> bool:
 def judge(thresholds: Thresholds, sight: Sight) -> Verdict | None:
     """The verdict; None when there is nothing to say against the run."""
     if sight.stopped > 0 and thresholds.silent is not None and sight.stopped >= min(thresholds.silent, 10.0):
-        detail = f"every process of it stands still (stopped by a signal) for {_span(sight.stopped)}"
+        detail = (
+            f"every process of it stands still since {_at(sight, sight.stopped)}: it was stopped by a signal"
+        )
         return Verdict(name="stopped", detail=detail, since=sight.stopped, sure=0.99)
     return _looping(thresholds, sight) or _step(thresholds, sight) or _quiet(thresholds, sight)
 
@@ -130,8 +134,8 @@ def _quiet(thresholds: Thresholds, sight: Sight) -> Verdict | None:
         if thresholds.spinning is None or min(sight.busy, sight.quiet) < thresholds.spinning:
             return None
         detail = (
-            f"it computes at {sight.cpu_percent:.0f} % of a core for {_span(sight.busy)} and has said nothing for "
-            f"{_span(sight.quiet)}"
+            f"it computes at {sight.cpu_percent:.0f} % of a core and has said nothing since "
+            f"{_at(sight, sight.quiet)}"
         )
         return Verdict(name="spinning", detail=detail, since=sight.quiet, sure=0.8)
     if thresholds.silent is None or sight.quiet < thresholds.silent or sight.waits is None:
@@ -145,9 +149,9 @@ def _has_declared_a_wait(step: OpenStep | None) -> bool:
 
 def _waiting(sight: Sight, waits: Sequence[ThreadWait]) -> Verdict:
     cause = _cause(sight, waits)
-    quiet = f"nothing was printed or reported for {_span(sight.quiet)}"
+    quiet = f"nothing was printed or reported since {_at(sight, sight.quiet)}"
     if cause is not None and cause.kind in _EXTERNAL:
-        detail = f"{_who(sight, cause)}{_what(cause)}; {quiet}"
+        detail = f"{_who(sight, cause)}{_what(sight, cause)}; {quiet}"
         return Verdict(name=_EXTERNAL[cause.kind], detail=detail, since=sight.quiet, sure=0.9)
     if sight.finished:
         many = len(sight.parents or {})
@@ -168,7 +172,7 @@ def _waiting(sight: Sight, waits: Sequence[ThreadWait]) -> Verdict:
     if sight.cpu_percent > IDLE_PERCENT:
         detail = f"{quiet}, although it uses {sight.cpu_percent:.0f} % of a core"
         return Verdict(name="silent", detail=detail, since=sight.quiet, sure=0.6)
-    what = _what(cause) if cause is not None else "does nothing"
+    what = _what(sight, cause) if cause is not None else "does nothing"
     who = _who(sight, cause) if cause is not None else ""
     return Verdict(
         name="idle", detail=f"{who}{what}; {quiet}, and no CPU is used", since=sight.quiet, sure=0.8
@@ -202,12 +206,12 @@ def _name(sight: Sight, pid: int) -> str:
     return (sight.names or {}).get(pid, "")
 
 
-def _what(wait: ThreadWait) -> str:
+def _what(sight: Sight, wait: ThreadWait) -> str:
     connection = wait.connection
     match wait.kind:
         case "reply" if connection is not None:
             quiet = connection.quiet_seconds
-            heard = f", nothing received for {_span(quiet)}" if quiet is not None else ""
+            heard = f", nothing received since {_at(sight, quiet)}" if quiet is not None else ""
             return f"waits for a reply from {connection.peer} ({connection.state}{heard})"
         case "connect" if connection is not None:
             return f"waits for {connection.peer} to accept its connection ({connection.state})"
@@ -237,7 +241,11 @@ def _while_in(sight: Sight) -> str:
     if sight.waits is None:
         return ""
     cause = _cause(sight, sight.waits)
-    return f"; {_who(sight, cause)}{_what(cause)}" if cause is not None and cause.kind in _EXTERNAL else ""
+    return (
+        f"; {_who(sight, cause)}{_what(sight, cause)}"
+        if cause is not None and cause.kind in _EXTERNAL
+        else ""
+    )
 
 
 def _speaks_of_a_lock(line: str) -> bool:
@@ -250,6 +258,11 @@ def _speaks_of_a_lock(line: str) -> bool:
 def _quoted(text: str) -> str:
     clean = without_control_sequences(text)
     return f"“{clean if len(clean) <= _LONGEST else clean[: _LONGEST - 1] + '…'}”"
+
+
+def _at(sight: Sight, seconds: float) -> str:
+    """The moment so many seconds ago: a sentence that is read later must not grow wrong."""
+    return f"{sight.now.astimezone(UTC) - timedelta(seconds=seconds):%H:%M:%S} UTC"
 
 
 def _span(seconds: float) -> str:

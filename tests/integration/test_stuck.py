@@ -66,7 +66,7 @@ async def test_the_verdict_says_what_it_waits_for_and_is_taken_back(bench: Bench
     run_id = await start(bench, program, str(gate))
     condition = await verdict(bench, run_id)
     assert condition.verdict == "idle"
-    assert "nothing was printed or reported for" in condition.detail
+    assert "nothing was printed or reported since" in condition.detail
     evidence = condition.evidence
     assert isinstance(evidence, dict)
     assert evidence["last_line"] == "begun"
@@ -88,7 +88,7 @@ async def test_an_api_that_never_answers_is_named(bench: Bench) -> None:
     condition = await verdict(bench, run_id)
     port = (await bench_output(bench, run_id)).decode().strip()
     assert condition.verdict == "awaiting_api"
-    assert f"a reply from 127.0.0.1:{port} (ESTABLISHED, nothing received for" in condition.detail
+    assert f"a reply from 127.0.0.1:{port} (ESTABLISHED, nothing received since" in condition.detail
     await end(bench, run_id)
 
 

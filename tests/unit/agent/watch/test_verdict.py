@@ -1,6 +1,7 @@
 """From what was seen to a verdict: every verdict, and everything that keeps one from being given."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from agent.watch.waits import ThreadWait
 
 LIMITS = Thresholds(silent=300, spinning=120, looping=50, step=600)
 OFF = Thresholds(silent=None, spinning=None, looping=None, step=None)
-QUIET = Sight(quiet=400, busy=0, cpu_percent=0.1, main=10, parents={10: 1}, names={10: "python"})
+NOW = datetime(2026, 3, 1, 14, 13, 11, tzinfo=UTC)
+QUIET = Sight(now=NOW, quiet=400, busy=0, cpu_percent=0.1, main=10, parents={10: 1}, names={10: "python"})
 PEER = Connection("ESTABLISHED", "127.0.0.1:5000", "127.0.0.1:8443", quiet_seconds=660)
 
 
@@ -36,7 +38,7 @@ def seen(*waits: ThreadWait, **changes: Any) -> Sight:
         (
             seen(wait("reply", connection=PEER)),
             "awaiting_api",
-            "it waits for a reply from 127.0.0.1:8443 (ESTABLISHED, nothing received for 11 min)",
+            "a reply from 127.0.0.1:8443 (ESTABLISHED, nothing received since 14:02:11 UTC)",
         ),
         (seen(wait("connect", connection=replace(PEER, state="SYN_SENT"))), "awaiting_api", "to accept"),
         (seen(wait("pipe_full", fd=4)), "waiting_on_io", "full"),
@@ -46,7 +48,7 @@ def seen(*waits: ThreadWait, **changes: Any) -> Sight:
         (seen(wait("sleep"), last_line="waiting for lock /x"), "waiting_on_io", "as its last line says"),
         (seen(wait("lock"), finished="progress 40 of 40"), "finished_but_alive", "progress 40 of 40"),
         (seen(wait("lock"), wait("reply", tid=11, connection=PEER)), "awaiting_api", "8443"),
-        (replace(QUIET, quiet=200, busy=200, cpu_percent=99), "spinning", "99 % of a core for 3 min"),
+        (replace(QUIET, quiet=200, busy=200, cpu_percent=99), "spinning", "99 % of a core and has said nothing since"),
         (replace(QUIET, stopped=30), "stopped", "stands still"),
     ],
 )  # fmt: skip
