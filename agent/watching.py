@@ -3,14 +3,17 @@
 It tells nothing by itself: what is to be told of a look is handed to ``tell``.
 """
 
+import logging
 from collections.abc import Callable
 
 from agent.process.tree import AttemptProcess
 from agent.story import Story
-from agent.watch.sampler import TreeSampler
+from agent.watch.sampler import TreeSample, TreeSampler
 from agent.watch.stuck_detector import StuckDetector
 from runplane.contract.run import Resources
 from runplane.contract.value import Value
+
+log = logging.getLogger("agent.watching")
 
 
 class Watching:
@@ -29,7 +32,7 @@ class Watching:
         self._process = process
         self._tell = tell
         self._sampler = TreeSampler()
-        self._detector = StuckDetector(
+        self._detector: StuckDetector | None = StuckDetector(
             story.spec.stuck, process.directory, process.main.pid, age=process.age(), mask=mask
         )
 
@@ -40,9 +43,19 @@ class Watching:
         sample = self._sampler.sample(facts.pid for facts in self._process.members())
         if sample is None:
             return None
-        run = self._story.state.run
-        if run is not None and not run.status.ended:
-            fact = self._detector.look(sample, run)
-            if fact is not None:
-                self._tell(fact)
+        self._look(sample)
         return sample.resources
+
+    def _look(self, sample: TreeSample) -> None:
+        run = self._story.state.run
+        if run is None or run.status.ended or self._detector is None:
+            return
+        try:
+            fact = self._detector.look(sample, run)
+        except Exception:
+            # Watching is there for the runs: where it goes wrong for one of them, all of them have to go on.
+            log.exception("%s: it is no longer watched for being stuck", self._story.run_id)
+            self._detector = None
+            return
+        if fact is not None:
+            self._tell(fact)

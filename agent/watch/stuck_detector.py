@@ -61,7 +61,7 @@ class StuckDetector:
         self._looping_seconds = _AUTO_LOOPING_SECONDS if policy.looping == "auto" else _LEAST_LOOPING_SECONDS
         self._directory = directory
         self._main = main
-        self._mask = mask
+        self._mask_secrets = mask
         started = time.monotonic()
         self._quiet_since = started - min(age, self._since_last_write(directory))
         self._streams = {name: _Stream(directory / f"{name}.log") for name in ("stdout", "stderr")}
@@ -115,6 +115,9 @@ class StuckDetector:
     def _is_alive_again(self, sight: Sight) -> bool:
         """A verdict that is no longer come to for want of a close look is not taken back."""
         return not (needs_waits(self._thresholds, sight) and sight.waits is None)
+
+    def _mask(self, text: str) -> str:
+        return self._mask_secrets(_sayable(text))
 
     def _be_patient(self, now: float) -> None:
         """The run is held, or its end is under way: the time does not count against it."""
@@ -227,7 +230,7 @@ class StuckDetector:
     def _evidence(self, verdict: Verdict, sight: Sight) -> dict[str, Any]:
         threads = [
             {
-                "pid": one.pid, "tid": one.tid, "name": one.name, "state": one.state, "waits_for": one.kind,
+                "pid": one.pid, "tid": one.tid, "name": _sayable(one.name), "state": one.state, "waits_for": one.kind,
                 "call": one.call, "in": one.place, "on": self._mask(one.on),
                 "peer": one.connection.peer if one.connection is not None else None,
             }
@@ -256,6 +259,11 @@ class StuckDetector:
             except OSError:
                 continue
         return max(0.0, time.time() - max(written)) if written else 0.0
+
+
+def _sayable(text: str) -> str:
+    """Names of files need not be UTF-8; what is told has to be."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class _Stream:

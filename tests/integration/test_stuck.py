@@ -177,3 +177,17 @@ async def test_no_secret_is_told(bench: Bench, agent: AgentProcess) -> None:
     assert "hunter2" not in condition.model_dump_json()
     assert "my key is •••" in condition.model_dump_json()
     await end(bench, run_id)
+
+
+async def test_a_file_whose_name_is_no_text_is_told_all_the_same(bench: Bench, tmp_path: Path) -> None:
+    program = (
+        "import fcntl, os, sys\n"
+        "name = os.fsencode(sys.argv[1]) + b'/\\xff\\xfe'\n"
+        "held = open(name, 'w'); fcntl.flock(held, 2)\n"
+        "print('begun')\nfcntl.flock(open(name, 'w'), 2)"
+    )
+    run_id = await start(bench, program, str(tmp_path))
+    condition = await verdict(bench, run_id)
+    assert condition.verdict == "waiting_on_io"
+    assert "\\udcff" in condition.detail
+    await end(bench, run_id)
