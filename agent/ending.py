@@ -106,7 +106,7 @@ class Ending:
             await self._wait_gone(self._story.spec.kill.grace if policy == "end" else None)
         if self._ordered:
             return
-        ended = await self._terminate(grace_seconds=0.0, force=True)
+        ended = await self._terminate(grace_seconds=0.0, force=True, keep_remains=True)
         async with self._lock:
             if not self._ordered:
                 await self._tell_natural_end(ended, None)
@@ -175,7 +175,7 @@ class Ending:
         except TimeoutError:
             log.info("%s: leftovers outlived the grace and are ended", self._story.run_id)
 
-    async def _terminate(self, *, grace_seconds: float, force: bool) -> TreeEnded:
+    async def _terminate(self, *, grace_seconds: float, force: bool, keep_remains: bool = False) -> TreeEnded:
         """End the tree and prove it; name survivors in the log and go on until none is left."""
         while True:
             ended = await self._process.terminate(
@@ -183,6 +183,7 @@ class Ending:
                 grace_seconds=grace_seconds,
                 force=force,
                 escalate=self._cut_short,
+                keep_remains=keep_remains,
             )
             if ended.verified:
                 return ended

@@ -149,7 +149,7 @@ class PlaneDecisions:
         """
         run = current.state.run
         is_declared = any(isinstance(fact, OutcomeOverridden) and not fact.replaced for fact in facts)
-        if is_declared and run is not None and run.host is not None:
+        if is_declared and run is not None and run.host is not None and run.attempt > 0:
             await self._forward(envelope, run.host, current)
 
     async def _reject(

@@ -75,7 +75,12 @@ class Evidence:
             )
 
     def remove_remains(self) -> None:
-        """Nobody is left: remove the sockets and the shared memory that the tree left, and count them."""
+        """Nobody is left: remove the sockets and the shared memory that the tree left, and count them.
+
+        Not of a tree that had ended before anything of it was signalled.
+        """
+        if not self._signals:
+            return
         pids = {identity.pid for identity in self.seen} | self._ending.reaped.keys()
         self._removed = remains.remove(self._held, pids, self._since)
 

@@ -6,6 +6,7 @@ it does not get to is not counted. A file is known by device and inode, so that 
 """
 
 import contextlib
+import itertools
 import os
 import stat
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the C library puts it
 _NET_BYTES = 256 << 10
 _MAPS_BYTES = 1 << 20
 _MOST_NAMED = 256
+_MOST_ENTRIES = 4096
 _LISTEN = b"0A"
 
 
@@ -126,7 +128,7 @@ def _segments(since: float) -> dict[str, FileIdentity]:
     """POSIX shared memory that was made or changed since then, by path."""
     found: dict[str, FileIdentity] = {}
     with contextlib.suppress(OSError), os.scandir(SHARED_MEMORY) as entries:
-        for entry in entries:
+        for entry in itertools.islice(entries, _MOST_ENTRIES):
             with contextlib.suppress(OSError):
                 seen = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(seen.st_mode) and seen.st_ctime >= since:

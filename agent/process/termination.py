@@ -55,6 +55,7 @@ class Termination:
         force: bool,
         cut_short: Iterable[asyncio.Event],
         limit_seconds: float,
+        keep_remains: bool,
     ) -> None:
         """``cut_short``: any of these ends the grace."""
         self._tree = tree
@@ -63,6 +64,7 @@ class Termination:
         self._method: Method = "force" if force else "graceful"
         self._cut_short = tuple(cut_short)
         self._limit = limit_seconds
+        self._keep_remains = keep_remains
         self._evidence = Evidence(tree.census, tree.ending, tree.main, tree.spawned_at)
         self._verified_by: list[VerifiedBy] = []
         self._record_withheld = False
@@ -79,7 +81,7 @@ class Termination:
                 members = self._look()
             verified = await self._kill_and_verify(members)
             await self._await_record()
-            if verified:
+            if verified and not self._keep_remains:
                 self._evidence.remove_remains()
             return self._receipt(verified=verified)
 

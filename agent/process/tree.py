@@ -111,12 +111,14 @@ class AttemptProcess:
         force: bool,
         escalate: asyncio.Event | None = None,
         limit_seconds: float = 5.0,
+        keep_remains: bool = False,
     ) -> TreeEnded:
         """End the whole tree and prove it; to be called again, or ``wait_gone`` awaited, when ``verified`` is False.
 
         Graceful: standard input is closed, ``signal`` goes to the main process, and after the grace (or ``escalate``,
         or its end) everything left is killed. ``force``: everything at once, also when a graceful end is under way.
-        What lives ``limit_seconds`` after SIGKILL is a survivor.
+        What lives ``limit_seconds`` after SIGKILL is a survivor. The sockets and the shared memory that it leaves are
+        removed, unless ``keep_remains`` or nothing of it was signalled: who ends by itself may mean them to stay.
         """
         if force:
             self._hurry.set()
@@ -128,6 +130,7 @@ class AttemptProcess:
                 force=force,
                 cut_short=(self._hurry, escalate or asyncio.Event()),
                 limit_seconds=limit_seconds,
+                keep_remains=keep_remains,
             ).run()
         if ended.verified:
             self.settle()

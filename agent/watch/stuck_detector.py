@@ -5,7 +5,6 @@ looked at only when it has been quiet for a while, and ever more rarely the long
 two looks in a row came to it, and taken back by the first sign of life. Works without the control plane.
 """
 
-import os
 import re
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.watch import waits, work
-from agent.watch.repetition import Repetition
+from agent.watch.output_tail import OutputTail
 from agent.watch.sampler import TreeSample
 from agent.watch.verdict import BUSY_PERCENT, OpenStep, Sight, Thresholds, Verdict, judge, needs_waits
 from runplane.contract.events import ConditionCleared, ConditionRaised
@@ -29,7 +28,6 @@ AUTO = Thresholds(silent=300.0, spinning=300.0, looping=50, step=None)
 """What ``auto`` means for a workflow of which nothing is known yet."""
 _AUTO_LOOPING_SECONDS = 60.0
 _LEAST_LOOPING_SECONDS = 1.0
-_TAIL_BYTES = 64 << 10
 _MOST_PAUSE_SECONDS = 30.0
 _AGREEING_LOOKS = 2
 _MOST_SHOWN = 20
@@ -64,7 +62,7 @@ class StuckDetector:
         self._mask_secrets = mask
         started = time.monotonic()
         self._quiet_since = started - min(age, self._since_last_write(directory))
-        self._streams = {name: _Stream(directory / f"{name}.log") for name in ("stdout", "stderr")}
+        self._streams = {name: OutputTail(directory / f"{name}.log") for name in ("stdout", "stderr")}
         self._said: tuple[Any, ...] = ()
         self._advanced_at = self._quiet_since
         self._advance: tuple[Any, ...] = ()
@@ -264,40 +262,3 @@ class StuckDetector:
 def _sayable(text: str) -> str:
     """Names of files need not be UTF-8; what is told has to be."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-class _Stream:
-    """One stream of output, read on from where it was; of much at once, only the end."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset: int | None = None
-        self.repetition = Repetition()
-        self.last_line = ""
-        self.grew_at = 0.0
-
-    def read_on(self, now: float) -> bool:
-        """Whether it grew since the last look. The first look sees how it stands."""
-        try:
-            size = os.stat(self._path).st_size  # noqa: PTH116 - a hot path
-        except OSError:
-            return False
-        first = self._offset is None
-        if size == (self._offset or 0):
-            self._offset = size
-            return False
-        begin = max(self._offset or 0, size - _TAIL_BYTES)
-        try:
-            with self._path.open("rb") as file:
-                file.seek(begin)
-                content = file.read(size - begin)
-        except OSError:
-            return False
-        self._offset = size
-        self.repetition.feed(content, now)
-        lines = content.decode("utf-8", "replace").split("\n")
-        self.last_line = next((line.strip() for line in reversed(lines) if line.strip()), self.last_line)[
-            -400:
-        ]
-        self.grew_at = now
-        return not first

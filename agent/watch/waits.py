@@ -7,22 +7,17 @@ the kernel does not show to this user is left unsaid. Reads are bounded in proce
 
 import os
 import re
-import stat
-import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from agent.process.kernel import read_head
+from agent.watch import descriptors
 from agent.watch.sockets import Connection, connections, unix_peers
 from agent.watch.system_calls import NAMES
 
 MOST_PROCESSES = 64
 MOST_THREADS = 256
-_MOST_DESCRIPTORS = 512
-_POLLFD = struct.Struct("=ihh")
-_POLLIN = 0x1
-_WRITE_ONLY, _READ_WRITE = 1, 2
 
 Kind = Literal[
     "running", "stopped", "zombie", "sleep", "lock", "child", "input", "reply", "connect", "accept", "pipe_read",
@@ -68,14 +63,6 @@ class ThreadWait:
         return self.pid == self.tid
 
 
-@dataclass(kw_only=True, slots=True)
-class _Pipes:
-    """Who of the tree has which end of a pipe."""
-
-    readers: dict[str, set[int]] = field(default_factory=dict)
-    writers: dict[str, set[int]] = field(default_factory=dict)
-
-
 def look(pids: Iterable[int]) -> list[ThreadWait]:
     """Every thread of these processes, as far as the bounds go."""
     processes = list(pids)[:MOST_PROCESSES]
@@ -97,7 +84,7 @@ class _Look:
     def __init__(self, processes: list[int]) -> None:
         self._processes = processes
         self._tcp: dict[int, Connection] | None = None
-        self._pipes: _Pipes | None = None
+        self._pipe_writers: dict[str, set[int]] | None = None
         self._unix: dict[int, tuple[int, str]] | None = None
 
     def thread(self, pid: int, tid: int) -> ThreadWait | None:
@@ -143,7 +130,7 @@ class _Look:
         self, wait: ThreadWait, fd: int, *, is_writing: bool = False, kind: Kind | None = None
     ) -> ThreadWait:
         """It waits on this descriptor."""
-        target = _target(wait.pid, fd)
+        target = descriptors.target(wait.pid, fd)
         connection = self._connection(wait.pid, target)
         kind = kind or self._kind_of(wait, fd, target, connection, is_writing=is_writing)
         return _with(wait, kind, fd=fd, on=target, connection=connection)
@@ -157,7 +144,7 @@ class _Look:
             return "connect" if connection.state == "SYN_SENT" else "reply"
         if target.startswith("socket:"):
             return "socket"  # whose other end is looked for only where it matters
-        if target.startswith("pipe:") or _is_fifo(wait.pid, fd):
+        if target.startswith("pipe:") or descriptors.is_fifo(wait.pid, fd):
             if is_writing:
                 return "pipe_full"
             return "input" if fd == 0 and not self._writers(target) - {wait.pid} else "pipe_read"
@@ -170,13 +157,13 @@ class _Look:
         if not arguments:
             return self._any_socket(wait)
         if wait.call.startswith("epoll"):
-            watched = _watched_by_epoll(wait.pid, arguments[0])
+            watched = descriptors.watched_by_epoll(wait.pid, arguments[0])
         elif "poll" in wait.call:
-            watched = _polled(wait.pid, arguments[0], arguments[1])
+            watched = descriptors.polled(wait.pid, arguments[0], arguments[1])
             if watched == []:
                 return _with(wait, "sleep")
         else:
-            watched = _selected(wait.pid, arguments[0], arguments[1])
+            watched = descriptors.selected(wait.pid, arguments[0], arguments[1])
             if watched == [] and arguments[0] == 0:
                 return _with(wait, "sleep")
         if watched is None:
@@ -185,11 +172,11 @@ class _Look:
 
     def _any_socket(self, wait: ThreadWait) -> ThreadWait:
         """Which descriptors it waits on is not to be seen: a connection that it has open, if any."""
-        return self._most_telling(wait, [int(name) for name in _descriptors(wait.pid)])
+        return self._most_telling(wait, [int(name) for name in descriptors.names(wait.pid)])
 
     def _most_telling(self, wait: ThreadWait, watched: list[int]) -> ThreadWait:
         order: tuple[Kind, ...] = ("input", "reply", "connect", "pipe_read", "accept", "socket")
-        found = [self._on(wait, fd) for fd in watched[:_MOST_DESCRIPTORS]]
+        found = [self._on(wait, fd) for fd in watched[: descriptors.MOST]]
         telling = [one for one in found if one.kind in order and not self._is_own(one)]
         if not telling:
             return _with(wait, "sleep")
@@ -208,7 +195,7 @@ class _Look:
         if self._unix is None:
             self._unix = unix_peers(wait.pid)
         peer, path = self._unix.get(int(wait.on[len("socket:[") : -1]), (0, ""))
-        own = {_target(wait.pid, int(name)) for name in _descriptors(wait.pid)}
+        own = {descriptors.target(wait.pid, int(name)) for name in descriptors.names(wait.pid)}
         return None if f"socket:[{peer}]" in own else path
 
     def _connection(self, pid: int, target: str) -> Connection | None:
@@ -220,30 +207,9 @@ class _Look:
         return self._tcp.get(int(match[1]))
 
     def _writers(self, pipe: str) -> set[int]:
-        if self._pipes is None:
-            self._pipes = _pipes(self._processes)
-        return self._pipes.writers.get(pipe, set())
-
-
-def _pipes(processes: list[int]) -> _Pipes:
-    pipes = _Pipes()
-    for pid in processes:
-        for name in _descriptors(pid):
-            target = _target(pid, int(name))
-            if target.startswith("pipe:"):
-                mode = _mode(pid, int(name))
-                if mode in (_WRITE_ONLY, _READ_WRITE):
-                    pipes.writers.setdefault(target, set()).add(pid)
-                else:
-                    pipes.readers.setdefault(target, set()).add(pid)
-    return pipes
-
-
-def _mode(pid: int, fd: int) -> int:
-    for line in read_head(f"/proc/{pid}/fdinfo/{fd}").splitlines():
-        if line.startswith(b"flags:"):
-            return int(line.split()[1], 8) & 3
-    return 0
+        if self._pipe_writers is None:
+            self._pipe_writers = descriptors.pipe_writers(self._processes)
+        return self._pipe_writers.get(pipe, set())
 
 
 def _threads(pid: int) -> list[int]:
@@ -259,68 +225,6 @@ def _call(task: str) -> tuple[str, list[int]]:
     if len(fields) < 7 or not fields[0].isdigit():  # noqa: PLR2004 - "running", or nothing at all
         return "", []
     return NAMES.get(int(fields[0]), ""), [int(field, 16) for field in fields[1:7]]
-
-
-def _target(pid: int, fd: int) -> str:
-    try:
-        return os.readlink(f"/proc/{pid}/fd/{fd}")  # noqa: PTH115 - a hot path
-    except OSError:
-        return ""
-
-
-def _is_fifo(pid: int, fd: int) -> bool:
-    try:
-        return stat.S_ISFIFO(os.stat(f"/proc/{pid}/fd/{fd}").st_mode)  # noqa: PTH116 - a hot path
-    except OSError:
-        return False
-
-
-def _memory(pid: int, address: int, size: int) -> bytes | None:
-    """Of another process, read and not touched; None where that is not allowed."""
-    try:
-        descriptor = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        content = os.pread(descriptor, size, address)
-    except (OSError, OverflowError):
-        return None
-    finally:
-        os.close(descriptor)
-    return content if len(content) == size else None
-
-
-def _polled(pid: int, address: int, count: int) -> list[int] | None:
-    count = min(count, _MOST_DESCRIPTORS)
-    content = _memory(pid, address, count * _POLLFD.size) if count else b""
-    if content is None:
-        return None
-    return [fd for fd, events, _ in _POLLFD.iter_unpack(content) if fd >= 0 and events & _POLLIN]
-
-
-def _selected(pid: int, count: int, address: int) -> list[int] | None:
-    if count == 0 or address == 0:
-        return []
-    size = (min(count, 1024) + 63) // 64 * 8
-    content = _memory(pid, address, size)
-    if content is None:
-        return None
-    bits = int.from_bytes(content, "little")
-    return [fd for fd in range(min(count, size * 8)) if bits >> fd & 1]
-
-
-def _watched_by_epoll(pid: int, epoll: int) -> list[int] | None:
-    raw = read_head(f"/proc/{pid}/fdinfo/{epoll}", 1 << 16)
-    if not raw:
-        return None
-    return [int(line.split()[1]) for line in raw.splitlines() if line.startswith(b"tfd:")]
-
-
-def _descriptors(pid: int) -> list[str]:
-    try:
-        return os.listdir(f"/proc/{pid}/fd")[:_MOST_DESCRIPTORS]  # noqa: PTH208 - only names
-    except OSError:
-        return []
 
 
 def _with(

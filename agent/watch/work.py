@@ -4,15 +4,14 @@ Called by the stuck detector when a run has been quiet for a while. Rules: pipes
 pass nothing to and fro for ever; nor do the files of the run directory, whose growth is known already.
 """
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agent.process.kernel import read_head
+from agent.watch import descriptors
 from agent.watch.sockets import connections
 
 MOST_PROCESSES = 64
-_MOST_DESCRIPTORS = 256
 _LEAST_FILE_BYTES = 4096
 _LEAST_NETWORK_BYTES = 512
 _LEAST_DISK_BYTES = 64 << 10
@@ -43,11 +42,8 @@ def look(pids: Iterable[int], directory: str, written: int) -> Moved:
     inodes: set[int] = set()
     processes = list(pids)[:MOST_PROCESSES]
     for pid in processes:
-        for name in _descriptors(pid):
-            try:
-                target = os.readlink(f"/proc/{pid}/fd/{name}")  # noqa: PTH115 - a hot path
-            except OSError:
-                continue
+        for name in descriptors.names(pid):
+            target = descriptors.target(pid, int(name))
             if target.startswith("socket:["):
                 inodes.add(int(target[len("socket:[") : -1]))
             elif target.startswith("/") and not target.startswith(("/dev/", "/proc/", directory)):
@@ -58,13 +54,6 @@ def look(pids: Iterable[int], directory: str, written: int) -> Moved:
             if inode in inodes and connection.bytes_received is not None:
                 received[inode] = connection.bytes_received
     return Moved(files, received, written)
-
-
-def _descriptors(pid: int) -> list[str]:
-    try:
-        return os.listdir(f"/proc/{pid}/fd")[:_MOST_DESCRIPTORS]  # noqa: PTH208 - only names
-    except OSError:
-        return []
 
 
 def _position(pid: int, name: str) -> int:

@@ -12,7 +12,13 @@ from runplane.bus import Bus, CompareFailed, Expect, Stored
 from runplane.contract import subjects
 from runplane.contract.commands import ForceCompleteRun, KillRun, RestartRun, StartRun
 from runplane.contract.envelope import Envelope
-from runplane.contract.events import ConditionRaised, RestartAccepted, RunKilled, RunTerminating
+from runplane.contract.events import (
+    ConditionCleared,
+    ConditionRaised,
+    RestartAccepted,
+    RunKilled,
+    RunTerminating,
+)
 from runplane.contract.ids import derive_run_id
 from runplane.contract.run import Condition, Status
 from runplane.contract.workflow import StuckPolicy
@@ -375,6 +381,19 @@ async def test_a_stuck_run_is_killed_by_its_policy_once(nats_server: BrokerProce
 async def test_a_stuck_run_that_only_tells_is_left_alone(nats_server: BrokerProcess, tmp_path: Path) -> None:
     async with plane(nats_server.url, tmp_path) as side:
         await side.put(stuck_start("notify"), claim(), spawned(), raised())
+        await handled(side)
+        assert await orders_of_the_policy(side, RUN) == []
+
+
+async def test_a_run_that_has_recovered_meanwhile_is_not_killed(
+    nats_server: BrokerProcess, tmp_path: Path
+) -> None:
+    async with plane(nats_server.url, tmp_path, manage=False) as side:
+        await side.put(
+            stuck_start("kill"), claim(), spawned(), raised(), on_host(ConditionCleared(type="stuck"))
+        )
+        await side.settled()
+    async with plane(nats_server.url, tmp_path) as side:
         await handled(side)
         assert await orders_of_the_policy(side, RUN) == []
 

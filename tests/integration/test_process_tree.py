@@ -5,6 +5,7 @@ After every test nothing may be left: no process of the attempt, no shim, no zom
 
 import asyncio
 import contextlib
+import ctypes
 import itertools
 import os
 import shutil
@@ -320,6 +321,44 @@ async def test_what_a_tree_leaves_is_removed_and_counted(bench: Bench, force: bo
     assert ended.remains == Remains(sockets=1, segments=1, segment_bytes=4096)
     assert not socket_file.exists()
     assert not memory.exists()
+    await assert_over(bench, process)
+
+
+MAKER = """
+import ctypes, os, socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind("kept.sock")
+open("/dev/shm/" + sys.argv[1], "w").write("for whoever comes next")
+print(ctypes.CDLL(None).shmget(0, ctypes.c_size_t(4096), 0o1600), flush=True)
+"""
+
+
+async def test_a_run_that_ends_by_itself_keeps_what_it_made(bench: Bench) -> None:
+    segment = f"runplane-test-{os.urandom(6).hex()}"
+    process = await bench.launch(PYTHON, "-S", "-c", MAKER, segment)
+    await asyncio.wait_for(process.wait_gone(), LIMIT)
+    ended = await process.terminate(signal=signal.SIGTERM, grace_seconds=0, force=True)
+    assert ended.remains == Remains()
+    number = (process.directory / "stdout.log").read_text().strip()
+    memory = Path("/dev/shm") / segment
+    try:
+        assert memory.exists()
+        assert (bench.home / "kept.sock").is_socket()
+        assert number in {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()}
+    finally:
+        memory.unlink()
+        ctypes.CDLL(None).shmctl(int(number), 0, None)
+
+
+async def test_leftovers_of_a_natural_end_may_be_ended_without_removing_anything(bench: Bench) -> None:
+    segment = f"runplane-test-{os.urandom(6).hex()}"
+    process = await bench.launch(PYTHON, "-S", "-c", LEAVER, segment)
+    memory = Path("/dev/shm") / segment
+    await until(lambda: b"ready" in (process.directory / "stdout.log").read_bytes(), "all is there")
+    ended = await process.terminate(signal=signal.SIGTERM, grace_seconds=0, force=True, keep_remains=True)
+    assert ended.verified
+    assert ended.remains == Remains()
+    assert memory.exists()
+    memory.unlink()
     await assert_over(bench, process)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from runplane.bus import Bus
+from runplane.contract import subjects
 from runplane.contract.commands import KillRun
 from runplane.contract.run import Condition, Run
 from tests.agent_process import AgentProcess, Bench
@@ -94,8 +95,6 @@ async def test_an_api_that_never_answers_is_named(bench: Bench) -> None:
 
 async def bench_output(bench: Bench, run_id: str) -> bytes:
     """What was printed so far; the run goes on."""
-    from runplane.contract import subjects
-
     chunks = await bench.bus.read_once(subjects.OUTPUT_STREAM, subjects.run_output(run_id, None, "stdout"))
     return b"".join(chunk.payload for chunk in chunks)
 

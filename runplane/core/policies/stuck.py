@@ -27,6 +27,8 @@ def decide(
         return None
     if run.status not in (Status.STARTING, Status.RUNNING) or run.restarted_as is not None:
         return None
+    if all(one.type != STUCK for one in run.conditions):
+        return None  # it has recovered since: the order would come too late, and hit a healthy run
     reason = f"{STUCK} ({condition.verdict}): {condition.detail}"[:_REASON_LENGTH]
     if spec.stuck.action == "kill":
         return KillRun(run_id=run.run_id, reason=reason)

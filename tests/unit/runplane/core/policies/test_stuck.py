@@ -23,6 +23,7 @@ def state(action: str, status: Status = Status.RUNNING, **changes: Any) -> RunSt
             "stuck": {"action": action}, "retry": changes.pop("retry", {}),
         }
     )  # fmt: skip
+    changes = {"conditions": (STUCK,), **changes}
     run = Run(
         run_id=RUN, workflow="w", workflow_version=1, status=status, created_at=NOW, requested_by="o", seq=1, **changes
     )  # fmt: skip
@@ -59,6 +60,7 @@ def test_it_is_not_restarted_for_ever(retry: dict[str, int], most: int) -> None:
         (state("kill"), STUCK.model_copy(update={"type": "leftovers"})),
         (state("kill", Status.TERMINATING), STUCK),
         (state("kill", Status.KILLED), STUCK),
+        (state("kill", conditions=()), STUCK),
         (state("restart", restarted_as="run_00000000000b"), STUCK),
         (RunState(), STUCK),
     ],
