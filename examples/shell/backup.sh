@@ -14,8 +14,9 @@ destination=${3:-none}
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/nightly-backup.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-trap 'kill "${!:-}" 2>/dev/null; exit 143' TERM
-trap 'kill "${!:-}" 2>/dev/null; exit 130' INT
+# KILL: a child that was forked a moment ago, but runs no program of its own yet, would lose a TERM.
+trap 'kill -KILL "${!:-}" 2>/dev/null; exit 143' TERM
+trap 'kill -KILL "${!:-}" 2>/dev/null; exit 130' INT
 total=$((files + 3))
 seconds_a_part=$(awk -v seconds="$seconds" -v total="$total" 'BEGIN { print seconds / total }')
 
