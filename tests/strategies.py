@@ -9,6 +9,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from runplane.contract.commands import (
     Command,
     ContinueRun,
+    DiagnoseRun,
     DrainHost,
     ForceCompleteRun,
     KillRun,
@@ -21,11 +22,13 @@ from runplane.contract.commands import (
     StepRun,
     UndrainHost,
 )
+from runplane.contract.diagnosis import Diagnosis
 from runplane.contract.envelope import TYPES, Envelope
 from runplane.contract.events import (
     CommandRejected,
     ConditionCleared,
     ConditionRaised,
+    DiagnosisTaken,
     Event,
     HostJoined,
     HostLeft,
@@ -156,6 +159,7 @@ COMMANDS: dict[type[Command], SearchStrategy[Any]] = {
         breakpoints=st.lists(st.builds(Breakpoint, location=words), max_size=2).map(tuple),
     ),
     SetVariables: st.builds(SetVariables, run_id=run_ids, values=json_objects, scope=maybe_words),
+    DiagnoseRun: st.builds(DiagnoseRun, run_id=run_ids),
     DrainHost: st.builds(DrainHost, host=hosts, kill_runs=st.booleans(), reason=maybe_words),
     UndrainHost: st.builds(UndrainHost, host=hosts, reason=maybe_words),
 }
@@ -173,6 +177,19 @@ EVENTS: dict[type[Event], SearchStrategy[Any]] = {
     RunContinued: st.builds(RunContinued, by=maybe_words),
     ConditionRaised: st.builds(ConditionRaised, condition=conditions),
     ConditionCleared: st.builds(ConditionCleared, type=st.sampled_from(["stuck", "survivors", "other"])),
+    DiagnosisTaken: st.builds(
+        DiagnosisTaken,
+        diagnosis=st.builds(
+            Diagnosis,
+            run_id=run_ids,
+            workflow=words,
+            status=st.sampled_from(Status),
+            sentence=words,
+            condition=st.none() | conditions,
+            stdout=st.lists(words, max_size=2).map(tuple),
+            taken_at=moments,
+        ),
+    ),
     RunTerminating: st.builds(
         RunTerminating,
         purpose=purposes,

@@ -95,6 +95,12 @@ class SetVariables(Value):
     scope: str | None = None
 
 
+class DiagnoseRun(Value):
+    """Look at what the run does and waits for; changes nothing of it."""
+
+    run_id: RunId
+
+
 class DrainHost(Value):
     """Let the host take no more runs."""
 
@@ -120,6 +126,7 @@ Command = (
     | StepRun
     | SetBreakpoints
     | SetVariables
+    | DiagnoseRun
     | DrainHost
     | UndrainHost
 )
@@ -133,4 +140,5 @@ RunCommand = (
     | StepRun
     | SetBreakpoints
     | SetVariables
+    | DiagnoseRun
 )

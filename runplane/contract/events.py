@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
+from runplane.contract.diagnosis import Diagnosis
 from runplane.contract.ids import HostId, RunId
 from runplane.contract.run import (
     AgentRef,
@@ -110,6 +111,12 @@ class ConditionCleared(Value):
     """Something is no longer true of the run."""
 
     type: str
+
+
+class DiagnosisTaken(Value):
+    """Somebody asked what the run does, or it became stuck: what its agent saw."""
+
+    diagnosis: Diagnosis
 
 
 class RunTerminating(Value):
@@ -281,6 +288,7 @@ RunEvent = (
     | RunContinued
     | ConditionRaised
     | ConditionCleared
+    | DiagnosisTaken
     | RunTerminating
     | TerminationEscalated
     | ProcessExited

@@ -10,6 +10,7 @@ from typing import Any, assert_never
 
 from runplane.contract.commands import (
     ContinueRun,
+    DiagnoseRun,
     ForceCompleteRun,
     KillRun,
     PauseRun,
@@ -80,6 +81,8 @@ def decide(state: RunState, command: RunCommand, now: datetime) -> Decision:
             return _decide_restart(state, run, command)
         case ForceCompleteRun():
             return _decide_force_complete(state, run, command)
+        case DiagnoseRun():
+            return _decide_diagnose(run)
         case PauseRun() | ContinueRun() | StepRun() | SetBreakpoints() | SetVariables():
             return _reject(
                 "not_supported", f"{type(command).__name__} is not supported by this version of Runplane"
@@ -182,6 +185,15 @@ def _decide_replace(run: Run, command: ForceCompleteRun) -> Decision:
             status=run.status,
         )
     return (_override(command, observed=f"had ended as {run.status}", replaced=True),)
+
+
+def _decide_diagnose(run: Run) -> Decision:
+    """What is seen is told later, by whoever can look; where there are no processes, nobody can."""
+    if run.status.ended or run.status is Status.PENDING:
+        return _reject(
+            "no_processes", f"{run.run_id} is {run.status}: it has no processes to look at", status=run.status
+        )
+    return ()
 
 
 def _override(command: ForceCompleteRun, *, observed: str, replaced: bool = False) -> OutcomeOverridden:

@@ -7,6 +7,7 @@ from typing import Any, assert_never
 
 from runplane.contract.commands import (
     ContinueRun,
+    DiagnoseRun,
     ForceCompleteRun,
     KillRun,
     PauseRun,
@@ -22,6 +23,7 @@ from runplane.contract.events import (
     CommandRejected,
     ConditionCleared,
     ConditionRaised,
+    DiagnosisTaken,
     LeftoversFound,
     OutcomeOverridden,
     ProcessExited,
@@ -124,11 +126,11 @@ def _of_the_run(  # noqa: C901 - one flat case a record
             return _NOTHING  # they move the status, which is all they say
         case RunUnreachable() | RunTerminating() | TerminationEscalated():
             return _NOTHING  # they are told of the state around the run
-        case CommandRejected() | ReportSetAside():
+        case CommandRejected() | ReportSetAside() | DiagnosisTaken():
             return _NOTHING  # for the audit log
         case StartRun() | KillRun() | RestartRun() | ForceCompleteRun():
             return _NOTHING  # an order states no fact; a run's first order is folded before it is a run
-        case PauseRun() | ContinueRun() | StepRun() | SetBreakpoints() | SetVariables():
+        case PauseRun() | ContinueRun() | StepRun() | SetBreakpoints() | SetVariables() | DiagnoseRun():
             return _NOTHING
         case _:
             assert_never(data)

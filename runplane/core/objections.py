@@ -21,7 +21,9 @@ from runplane.contract.run import Run, Status
 from runplane.core.state import RunState
 from runplane.core.status import is_expected
 
-AFTER_THE_END: Final = frozenset({"CommandRejected", "RestartAccepted", "TreeVerifiedGone", "ProcessExited"})
+AFTER_THE_END: Final = frozenset(
+    {"CommandRejected", "RestartAccepted", "TreeVerifiedGone", "ProcessExited", "DiagnosisTaken"}
+)
 """Facts that may still be told of an ended run: a detached tree ends later, a restart comes later."""
 
 _RUN_COMMANDS: Final = frozenset(COMMAND_TYPES) - {DrainHost.__name__, UndrainHost.__name__}

@@ -76,8 +76,8 @@ TABLE: Final[Mapping[str, Mapping[str, Target]]] = MappingProxyType(
 NEUTRAL: Final = frozenset(
     {
         "KillRun", "ForceCompleteRun", "PauseRun", "ContinueRun", "StepRun", "SetBreakpoints", "SetVariables",
-        "StartRun", "CommandRejected", "RestartAccepted", "ProgressReported", "StepStarted", "StepCompleted",
-        "StepFailed", "ReportSetAside", "ConditionRaised", "ConditionCleared", "TerminationEscalated",
+        "DiagnoseRun", "StartRun", "CommandRejected", "RestartAccepted", "ProgressReported", "StepStarted", "StepCompleted",
+        "StepFailed", "ReportSetAside", "ConditionRaised", "ConditionCleared", "DiagnosisTaken", "TerminationEscalated",
         "LeftoversFound", "SurvivorsFound", "ProcessExited", "TreeVerifiedGone", "RunReachable",
     }
 )  # fmt: skip

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runplane.contract.commands import ForceCompleteRun, KillRun, PauseRun, RestartRun, RunCommand, StartRun
+from runplane.contract.commands import (
+    DiagnoseRun,
+    ForceCompleteRun,
+    KillRun,
+    PauseRun,
+    RestartRun,
+    RunCommand,
+    StartRun,
+)
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import (
     OutcomeOverridden,
@@ -265,6 +273,17 @@ def test_an_ended_run_keeps_its_outcome_unless_it_is_replaced() -> None:
 
     declared = folded(record(decision[0]), onto=killed, first_seq=50)
     assert events(declared, ForceCompleteRun(run_id=RUN, outcome="completed")) == ()
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_diagnosis_needs_processes(status: Status) -> None:
+    decision = decide(IN_STATUS[status], DiagnoseRun(run_id=RUN), NOON)
+
+    if status.ended or status is Status.PENDING:
+        assert isinstance(decision, Rejection)
+        assert (decision.code, str(status) in decision.message) == ("no_processes", True)
+    else:
+        assert decision == ()
 
 
 def test_debugging_orders_are_refused_with_their_name() -> None:
