@@ -76,9 +76,10 @@ TABLE: Final[Mapping[str, Mapping[str, Target]]] = MappingProxyType(
 NEUTRAL: Final = frozenset(
     {
         "KillRun", "ForceCompleteRun", "PauseRun", "ContinueRun", "StepRun", "SetBreakpoints", "SetVariables",
-        "DiagnoseRun", "StartRun", "CommandRejected", "RestartAccepted", "ProgressReported", "StepStarted", "StepCompleted",
-        "StepFailed", "ReportSetAside", "ConditionRaised", "ConditionCleared", "DiagnosisTaken", "TerminationEscalated",
-        "LeftoversFound", "SurvivorsFound", "ProcessExited", "TreeVerifiedGone", "RunReachable",
+        "DiagnoseRun", "StartRun", "CommandRejected", "RestartAccepted", "ProgressReported", "StepStarted",
+        "StepCompleted", "StepFailed", "ReportSetAside", "ConditionRaised", "ConditionCleared",
+        "DiagnosisTaken", "TerminationEscalated", "LeftoversFound", "SurvivorsFound", "ProcessExited",
+        "TreeVerifiedGone", "RunReachable",
     }
 )  # fmt: skip
 """Records that are told without moving the status."""
