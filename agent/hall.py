@@ -1,6 +1,7 @@
 """What the keepers of runs share: the composition root makes one, the supervisor hands it on."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from agent.file_watcher import FileWatcher
 from agent.outbox.journal import Journal
@@ -10,6 +11,9 @@ from agent.process.launcher import Launcher
 from agent.settings import Settings
 from runplane.bus import Bus
 from runplane.contract.run import Actor
+
+MOST_DIAGNOSES = 2
+"""Taken at once on this host: when a hundred runs get stuck together, looking at them must not be felt."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +29,7 @@ class Hall:
     shipper: OutputShipper
     launcher: Launcher
     watcher: FileWatcher
+    diagnoses: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_DIAGNOSES))
 
     @property
     def source(self) -> str:

@@ -7,26 +7,21 @@ and the broker all its output.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, get_args
 
 from agent import claim, receipts, workspace
+from agent.attendance import Attendance
 from agent.deciding import decided
 from agent.elsewhere import Elsewhere
 from agent.ending import Ending
-from agent.environment import secrets_masked
 from agent.hall import Hall
 from agent.launch import launched, started_or_never
 from agent.process.errors import RunDirectoryError
 from agent.process.tree import AttemptProcess
-from agent.reporting import Reporting
 from agent.story import Story
-from agent.watch.follow import follow_reports
-from agent.watch.reports import ReportFile
-from agent.watching import Watching
-from runplane.contract.commands import ForceCompleteRun, RunCommand, StartRun
+from runplane.contract.commands import DiagnoseRun, ForceCompleteRun, RunCommand, StartRun
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import Unavailable
 from runplane.contract.events import (
@@ -60,10 +55,9 @@ class Keeper:
         self._lock = asyncio.Lock()
         self._finished = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watching: Watching | None = None
         self._freed = False
         self._is_given_back = False
-        self._ending: Ending | None = None
+        self._attendance: Attendance | None = None
         self._elsewhere = Elsewhere(hall, self.story, self._lock, end=self._end_for, spawn=self._spawn)
 
     async def start(self, order: Envelope, start: StartRun) -> bool:
@@ -95,6 +89,8 @@ class Keeper:
             await self.story.answer(order, *facts)
             for fact in decision:
                 self._carry_out(fact)
+            if isinstance(data, DiagnoseRun) and not decision and self._attendance is not None:
+                self._attendance.diagnosing.by_order(order)
         return True
 
     def was_away(self) -> None:
@@ -122,7 +118,11 @@ class Keeper:
 
     def sample(self) -> Resources | None:
         """The tree's resources now; None while there is no tree."""
-        return self._watching.sample() if self._watching is not None else None
+        return self._attendance.watching.sample() if self._attendance is not None else None
+
+    @property
+    def _ending(self) -> Ending | None:
+        return self._attendance.ending if self._attendance is not None else None
 
     async def close(self) -> None:
         """Let go of everything; the run lives on."""
@@ -231,39 +231,18 @@ class Keeper:
         self._finish(ship=True)
 
     def _watch(self, process: AttemptProcess, *, recovered: bool) -> None:
-        self._watching = Watching(
-            self.story,
-            process,
-            mask=secrets_masked(self.story.spec, self._hall.settings.secrets),
-            tell=lambda fact: self._spawn(self._tell_condition(fact)),
-        )
-        file = ReportFile(process.directory / "reports.jsonl")
-        reporting = Reporting(self.story, file, self._lock)
-        self._ending = Ending(
+        self._attendance = Attendance(
+            self._hall,
             self.story,
             process,
             self._lock,
+            self._finished,
             spawn=self._spawn,
-            last_reports=reporting.last,
+            tell_condition=self._tell_condition,
             on_end=self._finish,
-            most_output=self.story.spec.limits.output or self._hall.settings.most_output_bytes,
         )
-        self._spawn(self._ending.until_exit())
-        self._spawn(
-            follow_reports(
-                file,
-                process.directory / "reports.jsonl",
-                self._hall.watcher,
-                self._finished,
-                reporting.tell,
-            )
-        )
+        self._attendance.begin()
         self._ship(recovered=recovered)
-        if self.story.spec.timeout is not None:
-            self._spawn(self._ending.until_timeout(self.story.spec.timeout))
-        limits = self.story.spec.limits
-        if limits.memory is not None or limits.processes is not None:
-            self._spawn(self._ending.until_limit(self._finished))
 
     def _ship(self, *, recovered: bool) -> None:
         directory = workspace.attempt_directory(self._hall.settings.runs, self.run_id, self.story.attempt)
@@ -308,13 +287,18 @@ class Keeper:
             self.process.close()
         self._on_done()
 
-    async def _tell_condition(self, fact: Value) -> None:
-        """What was seen of a live run; a full disk has it seen again later."""
+    async def _tell_condition(self, data: Value) -> Envelope | None:
+        """What was seen of a live run; what was told of it. A full disk has it seen again later."""
         async with self._lock:
             run = self.story.state.run
-            if run is not None and not run.status.ended:
-                with contextlib.suppress(Unavailable):
-                    await self.story.report(self.story.fact(fact))
+            if run is None or run.status.ended:
+                return None
+            fact = self.story.fact(data)
+            try:
+                await self.story.report(fact)
+            except Unavailable:
+                return None
+            return fact
 
     def _release(self) -> None:
         if not self._freed:

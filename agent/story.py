@@ -5,6 +5,7 @@ Nothing is told that is not on disk first, and nothing is done before the order 
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from agent.watch.reports import Report
 from runplane.contract.commands import StartRun
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import Unavailable
-from runplane.contract.events import RunClaimed
+from runplane.contract.events import RunClaimed, StepCompleted, StepFailed, StepStarted
 from runplane.contract.ids import derive_record_id
 from runplane.contract.run import Actor
 from runplane.contract.spec import RunSpec
@@ -27,12 +28,13 @@ from runplane.stamp import stamp
 log = logging.getLogger("agent.story")
 
 _FULL_SECONDS = 0.5
+_STEPS = 20
 
 
 class Story:
     """The folded state of one run, and how facts are added to it. ``handled``: ids of the orders accepted here.
 
-    ``elsewhere``: the record by which somebody else ended the run.
+    ``elsewhere``: the record by which somebody else ended the run. ``steps``: what was last reported of steps.
     """
 
     def __init__(self, hall: Hall, run_id: str) -> None:
@@ -41,6 +43,7 @@ class Story:
         self.state: RunState = initial()
         self.handled: set[str] = set()
         self.elsewhere: Envelope | None = None
+        self.steps: deque[Envelope] = deque(maxlen=_STEPS)
         self._hall = hall
         self._turn = 0
         self._told: set[str] = set()
@@ -60,6 +63,8 @@ class Story:
         """Take a record into the state."""
         self._turn += 1
         self.state = apply(self.state, envelope, self._turn)
+        if isinstance(envelope.data, StepStarted | StepCompleted | StepFailed):
+            self.steps.append(envelope)
 
     async def accept(self, order: Envelope, *facts: Envelope) -> None:
         """Put the order that brings the run here and what it means on disk. Raises Unavailable: nothing was done."""
@@ -149,6 +154,7 @@ class Story:
         self.state, self.elsewhere, self._turn = initial(), None, 0
         self.handled.clear()
         self._told.clear()
+        self.steps.clear()
         unsent_claim: Envelope | None = None
         untold: list[Envelope] = []
         for record in records:

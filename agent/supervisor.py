@@ -135,13 +135,15 @@ class Supervisor:
             self._hall.journal.rewrite()
 
     async def _answer(self, order: Envelope, data: RunCommand) -> None:
-        """An order about a run that is not kept here."""
+        """An order about a run that is not kept here. Raises ``Unavailable`` when it is now: the order comes again."""
         story = await self._hall.bus.story(data.run_id)
         if any(record.command_id == order.command_id and not record.is_command for _, record in story):
             return
         state = fold(story)
         host = self._hall.settings.host
         if owner(state) == host:
+            if self.keeps(data.run_id):
+                raise Unavailable(f"{data.run_id} was claimed here while it was looked for")
             failure = Failure(
                 kind="journal_lost",
                 message=f"the agent on {host} knows nothing of this run any more: its journal is gone",

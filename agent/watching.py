@@ -4,20 +4,24 @@ It tells nothing by itself: what is to be told of a look is handed to ``tell``.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable
 
 from agent.process.tree import AttemptProcess
 from agent.story import Story
 from agent.watch.sampler import TreeSample, TreeSampler
 from agent.watch.stuck_detector import StuckDetector
+from agent.watch.verdict import Sight
 from runplane.contract.run import Resources
 from runplane.contract.value import Value
 
 log = logging.getLogger("agent.watching")
 
+_SAMPLES = 30
+
 
 class Watching:
-    """Of one attempt."""
+    """Of one attempt. ``samples``: the last ones, oldest first."""
 
     def __init__(
         self,
@@ -32,6 +36,7 @@ class Watching:
         self._process = process
         self._tell = tell
         self._sampler = TreeSampler()
+        self.samples: deque[Resources] = deque(maxlen=_SAMPLES)
         self._detector: StuckDetector | None = StuckDetector(
             story.spec.stuck, process.directory, process.main.pid, age=process.age(), mask=mask
         )
@@ -43,8 +48,13 @@ class Watching:
         sample = self._sampler.sample(facts.pid for facts in self._process.members())
         if sample is None:
             return None
+        self.samples.append(sample.resources)
         self._look(sample)
         return sample.resources
+
+    def sight(self) -> Sight | None:
+        """What the last look saw; None where none was taken yet, or the run is not watched for being stuck."""
+        return self._detector.last_sight if self._detector is not None else None
 
     def _look(self, sample: TreeSample) -> None:
         run = self._story.state.run

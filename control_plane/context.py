@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from control_plane.command_side import CommandSide
+from control_plane.diagnoses import Diagnoses
 from control_plane.process_manager import ProcessManager
 from control_plane.projector import Projector
 from control_plane.read_model import IdempotencyStore, ReadModel
@@ -25,6 +26,7 @@ class Context:
     bus: Bus
     read_model: ReadModel
     command_side: CommandSide
+    diagnoses: Diagnoses
     telemetry: Telemetry
     projector: Projector
     process_manager: ProcessManager

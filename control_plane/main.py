@@ -21,6 +21,7 @@ from control_plane import workflow_files
 from control_plane.api.app import create_app
 from control_plane.command_side import CommandSide
 from control_plane.context import Context
+from control_plane.diagnoses import Diagnoses
 from control_plane.process_manager import ProcessManager
 from control_plane.projector import Projector
 from control_plane.read_model import IdempotencyStore, ReadModel
@@ -176,11 +177,13 @@ def _wire(settings: Settings, bus: Bus, stack: AsyncExitStack) -> tuple[Context,
         async with one_at_a_time:
             return await rebuild(bus, read_model)
 
+    command_side = CommandSide(bus, read_model)
     context = Context(
         settings=settings,
         bus=bus,
         read_model=read_model,
-        command_side=CommandSide(bus, read_model),
+        command_side=command_side,
+        diagnoses=Diagnoses(command_side, read_model),
         telemetry=telemetry,
         projector=projector,
         process_manager=ProcessManager(bus, read_model),

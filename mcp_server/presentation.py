@@ -9,7 +9,7 @@ import json
 from mcp.types import CallToolResult, TextContent
 from pydantic import ValidationError
 
-from mcp_server.results import Result, RunLogs
+from mcp_server.results import DiagnosisResult, Result, RunLogs
 from mcp_server.untrusted import plain, plain_values, wrapped
 from runplane.contract.errors import (
     Conflict,
@@ -24,7 +24,11 @@ from runplane.contract.errors import (
 def presented(result: Result) -> CallToolResult:
     """A result as content: the sentence, and the data twice (structured, and as JSON text)."""
     data = plain_values(json.loads(result.model_dump_json(by_alias=True)))
-    second = _output(result) if isinstance(result, RunLogs) else _json(data)
+    second = _json(data)
+    if isinstance(result, RunLogs):
+        second = _output(result)
+    elif isinstance(result, DiagnosisResult):
+        second = wrapped(second, result.run_id)
     return CallToolResult(
         content=[TextContent(type="text", text=plain(result.message)), TextContent(type="text", text=second)],
         structured_content=data,

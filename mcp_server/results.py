@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
+from runplane.contract.diagnosis import Diagnosis
 from runplane.contract.ids import RunId
 from runplane.contract.run import (
     Condition,
@@ -120,6 +121,15 @@ class RunAt(RunStatus):
     """The run as it was; ``at_seq`` is the log position of the last record that is folded into it."""
 
     at: str
+
+
+class DiagnosisResult(Result):
+    """``verdict``: how it is stuck, if it counts as stuck. What stands in ``diagnosis`` the run's programs chose."""
+
+    run_id: RunId
+    status: Status
+    verdict: str | None = None
+    diagnosis: Diagnosis
 
 
 class WaitResult(Result):

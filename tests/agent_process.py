@@ -11,7 +11,10 @@ from pathlib import Path
 
 from runplane.bus import Bus
 from runplane.contract import subjects
-from runplane.contract.commands import StartRun
+from runplane.contract.commands import DiagnoseRun, StartRun
+from runplane.contract.diagnosis import Diagnosis
+from runplane.contract.envelope import Envelope
+from runplane.contract.events import DiagnosisTaken
 from runplane.contract.run import Actor, Run
 from runplane.contract.spec import RunSpec
 from runplane.contract.value import Value
@@ -150,6 +153,17 @@ class Bench:
             assert time.monotonic() < deadline, f"{run_id}: no {record} in {story}"
             await asyncio.sleep(0.01)
         return story
+
+    async def diagnosed(self, run_id: str) -> tuple[Envelope, Diagnosis]:
+        """Ask for a diagnosis; the record by which it was answered, and what it says."""
+        command_id = await self.order(DiagnoseRun(run_id=run_id))
+        deadline = time.monotonic() + LIMIT
+        while True:
+            for _, record in await self.bus.story(run_id):
+                if isinstance(record.data, DiagnosisTaken) and record.command_id == command_id:
+                    return record, record.data.diagnosis
+            assert time.monotonic() < deadline, f"{run_id}: no diagnosis in {await self.story(run_id)}"
+            await asyncio.sleep(0.01)
 
     async def output(self, run_id: str, stream: str = "stdout") -> bytes:
         """All that was printed, once the end of the stream has been shipped."""

@@ -41,13 +41,18 @@ _TABLE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """``peer`` is empty for one that listens. ``quiet_seconds``: since data came, where the kernel says so."""
+    """``peer`` is empty for one that listens. ``quiet_seconds``: since data came, where the kernel says so.
+
+    ``receive_queue``, ``send_queue``: bytes not read yet, and not acknowledged yet.
+    """
 
     state: str
     local: str
     peer: str
     quiet_seconds: float | None = None
     bytes_received: int | None = None
+    receive_queue: int | None = None
+    send_queue: int | None = None
 
     def __str__(self) -> str:
         """As a person reads it."""
@@ -126,7 +131,9 @@ def _attributes(message: bytes, at: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _connection(message: bytes, family: int) -> tuple[int, Connection]:
-    _, state, _, _, local_port, peer_port, local, peer, *_, inode = _MESSAGE.unpack_from(message)
+    (
+        _, state, _, _, local_port, peer_port, local, peer, _, _, _, receive_queue, send_queue, _, inode,
+    ) = _MESSAGE.unpack_from(message)  # fmt: skip
     size = 4 if family == socket.AF_INET else 16
     quiet = received = None
     for kind, info in _attributes(message, _MESSAGE.size):
@@ -142,6 +149,8 @@ def _connection(message: bytes, family: int) -> tuple[int, Connection]:
         peer="" if name == "LISTEN" else _shown(peer[:size], int.from_bytes(peer_port, "big")),
         quiet_seconds=quiet if is_heard else None,
         bytes_received=received if is_heard else None,
+        receive_queue=receive_queue,
+        send_queue=send_queue,
     )
 
 

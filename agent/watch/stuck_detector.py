@@ -30,6 +30,7 @@ _AUTO_LOOPING_SECONDS = 60.0
 _LEAST_LOOPING_SECONDS = 1.0
 _MOST_PAUSE_SECONDS = 30.0
 _AGREEING_LOOKS = 2
+_SEEN_AGAIN_SECONDS = 10.0
 _MOST_SHOWN = 20
 _DONE = re.compile(
     r"\b(?:done|finished|completed?|succe(?:ss|ssful|ssfully|eded)|all tests passed|report written|exiting|goodbye"
@@ -49,7 +50,7 @@ def thresholds_of(policy: StuckPolicy) -> Thresholds:
 
 
 class StuckDetector:
-    """Of one attempt. ``mask`` takes secrets out of what is told."""
+    """Of one attempt. ``mask`` takes secrets out of what is told. ``last_sight``: what the last look saw."""
 
     def __init__(
         self, policy: StuckPolicy, directory: Path, main: int, *, age: float, mask: Callable[[str], str]
@@ -63,9 +64,11 @@ class StuckDetector:
         started = time.monotonic()
         self._quiet_since = started - min(age, self._since_last_write(directory))
         self._streams = {name: OutputTail(directory / f"{name}.log") for name in ("stdout", "stderr")}
-        self._said: tuple[Any, ...] = ()
+        self._begun = started
+        self._held_until: float | None = None
+        self._said: tuple[Any, ...] | None = None
         self._advanced_at = self._quiet_since
-        self._advance: tuple[Any, ...] = ()
+        self._advance: tuple[Any, ...] | None = None
         self._step_since: tuple[tuple[str, int], float] | None = None
         self._busy_since: float | None = None
         self._dips = 0
@@ -78,6 +81,7 @@ class StuckDetector:
         self._waits: list[waits.ThreadWait] | None = None
         self._candidate: tuple[str, int] = ("", 0)
         self._told = ""
+        self.last_sight: Sight | None = None
 
     def look(self, sample: TreeSample, run: Run) -> Value | None:
         """What is to be told now, if anything."""
@@ -86,15 +90,19 @@ class StuckDetector:
         if run.status is not Status.RUNNING:
             self._be_patient(now)
             return ConditionCleared(type=STUCK) if self._told and run.status is Status.PAUSED else None
+        if self._held_until is None:
+            self._held_until = now + self._seconds_to_see_again()
         self._take_in(sample, run, now)
         sight = self._sight(sample, run, now)
+        self.last_sight = sight
         verdict = judge(self._thresholds, sight)
         return self._decided(verdict, sight)
 
     def _decided(self, verdict: Verdict | None, sight: Sight) -> Value | None:
         if verdict is None:
             self._candidate = ("", 0)
-            return ConditionCleared(type=STUCK) if self._told and self._is_alive_again(sight) else None
+            is_over = self._told and self._is_alive_again(sight) and not self._is_held()
+            return ConditionCleared(type=STUCK) if is_over else None
         name, looks = self._candidate
         looks = looks + 1 if name == verdict.name else 1
         self._candidate = (verdict.name, looks)
@@ -114,6 +122,16 @@ class StuckDetector:
         """A verdict that is no longer come to for want of a close look is not taken back."""
         return not (needs_waits(self._thresholds, sight) and sight.waits is None)
 
+    def _seconds_to_see_again(self) -> float:
+        """How long it takes to come to the verdict that an earlier agent had come to."""
+        known = {"looping": self._looping_seconds, "spinning": self._thresholds.spinning or 0.0}
+        return _SEEN_AGAIN_SECONDS + known.get(self._told, 0.0)
+
+    def _is_held(self) -> bool:
+        """Whether a verdict of an earlier agent stands for want of time to see it again, and of a sign of life."""
+        is_quiet = self._told == "looping" or self._quiet_since <= self._begun
+        return is_quiet and self._held_until is not None and time.monotonic() < self._held_until
+
     def _mask(self, text: str) -> str:
         return self._mask_secrets(_sayable(text))
 
@@ -132,9 +150,12 @@ class StuckDetector:
             (step.name, step.index) if step is not None else (),
         )
         advance = (said[0][:2], said[1])
+        is_first = self._said is None
         if advance != self._advance:
-            self._advance, self._advanced_at = advance, now
-        if any(grown) or said != self._said:
+            self._advance, self._advanced_at = advance, self._advanced_at if is_first else now
+        if is_first:
+            self._said = said  # of an attempt that an earlier agent watched: nothing new
+        elif any(grown) or said != self._said:
             self._said = said
             self._quiet_since = now
             self._cpu_seconds = self._cpu_elapsed = 0.0

@@ -94,7 +94,7 @@ def judge(thresholds: Thresholds, sight: Sight) -> Verdict | None:
     """The verdict; None when there is nothing to say against the run."""
     if sight.stopped > 0 and thresholds.silent is not None and sight.stopped >= min(thresholds.silent, 10.0):
         detail = (
-            f"every process of it stands still since {_at(sight, sight.stopped)}: it was stopped by a signal"
+            f"every process of it stands still since {at(sight, sight.stopped)}: it was stopped by a signal"
         )
         return Verdict(name="stopped", detail=detail, since=sight.stopped, sure=0.99)
     return _looping(thresholds, sight) or _step(thresholds, sight) or _quiet(thresholds, sight)
@@ -106,7 +106,7 @@ def _looping(thresholds: Thresholds, sight: Sight) -> Verdict | None:
         return None
     lines = "the same line" if repeat.period == 1 else f"the same {repeat.period} lines"
     but = "" if repeat.is_exact else ", only the numbers change"
-    detail = f"it prints {lines} again and again, {repeat.cycles} times so far{but}: {_quoted(repeat.sample)}"
+    detail = f"it prints {lines} again and again, {repeat.cycles} times so far{but}: {quoted(repeat.sample)}"
     return Verdict(
         name="looping", detail=detail, since=sight.repeating, sure=0.95 if repeat.is_exact else 0.8
     )
@@ -119,11 +119,11 @@ def _step(thresholds: Thresholds, sight: Sight) -> Verdict | None:
     limit = thresholds.step
     said = "its limit"
     if step.expected is not None:
-        limit, said = step.expected * 1.5 + 1.0, f"the {_span(step.expected)} it declared"
+        limit, said = step.expected * 1.5 + 1.0, f"the {span(step.expected)} it declared"
     if limit is None or step.age < limit:
         return None
-    said = said if step.expected is not None else f"{said} of {_span(limit)}"
-    detail = f"step {_quoted(step.name)} has taken {_span(step.age)}, past {said}{_while_in(sight)}"
+    said = said if step.expected is not None else f"{said} of {span(limit)}"
+    detail = f"step {quoted(step.name)} has taken {span(step.age)}, past {said}{_while_in(sight)}"
     return Verdict(name="step_overrun", detail=detail, since=step.age - (step.expected or limit), sure=0.9)
 
 
@@ -135,7 +135,7 @@ def _quiet(thresholds: Thresholds, sight: Sight) -> Verdict | None:
             return None
         detail = (
             f"it computes at {sight.cpu_percent:.0f} % of a core and has said nothing since "
-            f"{_at(sight, sight.quiet)}"
+            f"{at(sight, sight.quiet)}"
         )
         return Verdict(name="spinning", detail=detail, since=sight.quiet, sure=0.8)
     if thresholds.silent is None or sight.quiet < thresholds.silent or sight.waits is None:
@@ -148,10 +148,10 @@ def _has_declared_a_wait(step: OpenStep | None) -> bool:
 
 
 def _waiting(sight: Sight, waits: Sequence[ThreadWait]) -> Verdict:
-    cause = _cause(sight, waits)
-    quiet = f"nothing was printed or reported since {_at(sight, sight.quiet)}"
+    cause = cause_of(sight, waits)
+    quiet = f"nothing was printed or reported since {at(sight, sight.quiet)}"
     if cause is not None and cause.kind in _EXTERNAL:
-        detail = f"{_who(sight, cause)}{_what(sight, cause)}; {quiet}"
+        detail = f"{_who(sight, cause)}{what(sight, cause)}; {quiet}"
         return Verdict(name=_EXTERNAL[cause.kind], detail=detail, since=sight.quiet, sure=0.9)
     if sight.finished:
         many = len(sight.parents or {})
@@ -159,7 +159,7 @@ def _waiting(sight: Sight, waits: Sequence[ThreadWait]) -> Verdict:
         detail = f"it seems to be done ({sight.finished}), but {lives}; {quiet}"
         return Verdict(name="finished_but_alive", detail=detail, since=sight.quiet, sure=0.75)
     if _speaks_of_a_lock(sight.last_line):
-        detail = f"it waits for a lock, as its last line says: {_quoted(sight.last_line)}; {quiet}"
+        detail = f"it waits for a lock, as its last line says: {quoted(sight.last_line)}; {quiet}"
         return Verdict(name="waiting_on_io", detail=detail, since=sight.quiet, sure=0.6)
     if cause is not None and cause.kind in ("child", "pipe_read"):
         children = sorted(pid for pid, parent in (sight.parents or {}).items() if parent == cause.pid)
@@ -172,14 +172,14 @@ def _waiting(sight: Sight, waits: Sequence[ThreadWait]) -> Verdict:
     if sight.cpu_percent > IDLE_PERCENT:
         detail = f"{quiet}, although it uses {sight.cpu_percent:.0f} % of a core"
         return Verdict(name="silent", detail=detail, since=sight.quiet, sure=0.6)
-    what = _what(sight, cause) if cause is not None else "does nothing"
+    doing = what(sight, cause) if cause is not None else "does nothing"
     who = _who(sight, cause) if cause is not None else ""
     return Verdict(
-        name="idle", detail=f"{who}{what}; {quiet}, and no CPU is used", since=sight.quiet, sure=0.8
+        name="idle", detail=f"{who}{doing}; {quiet}, and no CPU is used", since=sight.quiet, sure=0.8
     )
 
 
-def _cause(sight: Sight, waits: Sequence[ThreadWait]) -> ThreadWait | None:
+def cause_of(sight: Sight, waits: Sequence[ThreadWait]) -> ThreadWait | None:
     """The thread that the others wait for: one that waits for something outside before all, then the main one."""
     alive = [wait for wait in waits if wait.kind not in ("zombie", "stopped")]
     main = next((wait for wait in alive if wait.pid == sight.main and wait.is_main), None)
@@ -206,12 +206,13 @@ def _name(sight: Sight, pid: int) -> str:
     return (sight.names or {}).get(pid, "")
 
 
-def _what(sight: Sight, wait: ThreadWait) -> str:
+def what(sight: Sight, wait: ThreadWait) -> str:
+    """What a thread does, as the end of a sentence: ``waits for a reply from 127.0.0.1:8443 (ESTABLISHED)``."""
     connection = wait.connection
     match wait.kind:
         case "reply" if connection is not None:
             quiet = connection.quiet_seconds
-            heard = f", nothing received since {_at(sight, quiet)}" if quiet is not None else ""
+            heard = f", nothing received since {at(sight, quiet)}" if quiet is not None else ""
             return f"waits for a reply from {connection.peer} ({connection.state}{heard})"
         case "connect" if connection is not None:
             return f"waits for {connection.peer} to accept its connection ({connection.state})"
@@ -240,11 +241,9 @@ def _what(sight: Sight, wait: ThreadWait) -> str:
 def _while_in(sight: Sight) -> str:
     if sight.waits is None:
         return ""
-    cause = _cause(sight, sight.waits)
+    cause = cause_of(sight, sight.waits)
     return (
-        f"; {_who(sight, cause)}{_what(sight, cause)}"
-        if cause is not None and cause.kind in _EXTERNAL
-        else ""
+        f"; {_who(sight, cause)}{what(sight, cause)}" if cause is not None and cause.kind in _EXTERNAL else ""
     )
 
 
@@ -255,17 +254,19 @@ def _speaks_of_a_lock(line: str) -> bool:
     )
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """What the run itself said, cut to a bearable length."""
     clean = without_control_sequences(text)
     return f"“{clean if len(clean) <= _LONGEST else clean[: _LONGEST - 1] + '…'}”"
 
 
-def _at(sight: Sight, seconds: float) -> str:
+def at(sight: Sight, seconds: float) -> str:
     """The moment so many seconds ago: a sentence that is read later must not grow wrong."""
     return f"{sight.now.astimezone(UTC) - timedelta(seconds=seconds):%H:%M:%S} UTC"
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """So long, as a person counts it."""
     if seconds < 120:  # noqa: PLR2004 - below two minutes, seconds are what a person counts
         return f"{seconds:.0f} s"
     minutes = seconds / 60

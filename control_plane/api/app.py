@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from control_plane.api import (
+    diagnoses,
     events,
     health,
     hosts,
@@ -47,7 +48,7 @@ def create_app(context: Context) -> FastAPI:
         redirect_slashes=False,
     )
     _wire_state(app, context)
-    for module in (runs, logs, events, stream, workflows, hosts, rebuild, health, reference):
+    for module in (runs, diagnoses, logs, events, stream, workflows, hosts, rebuild, health, reference):
         app.include_router(module.router)
     app.router.routes.append(app.state.mcp.route)
     app.openapi = document_of(app)  # type: ignore[method-assign]

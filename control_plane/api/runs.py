@@ -25,7 +25,6 @@ from control_plane.api.parts import (
     problems,
     request_body,
 )
-from control_plane.api.waiting import BEGINNINGS, ENDINGS, VISIBLE_SECONDS, until
 from control_plane.command_side import (
     Accepted,
     BulkKill,
@@ -37,6 +36,7 @@ from control_plane.command_side import (
 )
 from control_plane.context import Context
 from control_plane.read_model import RunFilter
+from control_plane.waiting import BEGINNINGS, ENDINGS, VISIBLE_SECONDS, until
 from runplane.contract.errors import InvalidInput, NotFound, Unavailable
 from runplane.contract.run import Run, Status
 from runplane.core.state import view

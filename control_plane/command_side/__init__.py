@@ -32,10 +32,12 @@ class CommandSide:
         self._runs = RunCommands(desk)
         self._registry = WorkflowRegistry(desk)
         self._read_model = read_model
+        self.state_of = desk.state
         self.start_run = self._runs.start_run
         self.kill_run = self._runs.kill_run
         self.restart_run = self._runs.restart_run
         self.force_complete_run = self._runs.force_complete_run
+        self.diagnose_run = self._runs.diagnose_run
         self.apply_workflow = self._registry.apply_workflow
         self.delete_workflow = self._registry.delete_workflow
 

@@ -21,7 +21,14 @@ from control_plane.command_side.requests import (
 from control_plane.read_model import WorkflowView
 from runplane.bus import CompareFailed, Expect
 from runplane.contract import subjects
-from runplane.contract.commands import ForceCompleteRun, KillRun, RestartRun, RunCommand, StartRun
+from runplane.contract.commands import (
+    DiagnoseRun,
+    ForceCompleteRun,
+    KillRun,
+    RestartRun,
+    RunCommand,
+    StartRun,
+)
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import Conflict, NotFound
 from runplane.contract.run import Actor
@@ -164,6 +171,16 @@ class RunCommands:
             command, subject=_destination(state, command, run_id), actor=actor, again=again
         )
         return _accepted(placed, run_id)
+
+    async def diagnose_run(self, run_id: str, actor: Actor) -> str:
+        """Publish DiagnoseRun to the host that holds the run; returns its id. Conflict where nobody holds it."""
+        state = await self._desk.state(run_id)
+        command = DiagnoseRun(run_id=run_id)
+        decision = decide(state, command, now())
+        if isinstance(decision, Rejection):
+            raise _conflict(decision, run_id)
+        placed = await self._desk.place(command, subject=_destination(state, command, run_id), actor=actor)
+        return placed.envelope.id
 
     async def _place_new(
         self,

@@ -7,6 +7,7 @@ from mcp_server.tools.listing import list_recent_runs, list_runs_by_status, list
 from mcp_server.tools.starting import list_workflows, run_workflow
 from mcp_server.tools.tool import ENDS, LOOKS, REPLACES, STARTS, RunplaneTool
 from mcp_server.tools.watching import (
+    diagnose_workflow,
     get_health_status,
     get_workflow_status,
     list_hosts,
@@ -24,6 +25,7 @@ TOOLS = (
     RunplaneTool(list_runs_by_workflow, title="List runs by workflow", hints=LOOKS),
     RunplaneTool(get_workflow_status, title="Look at a run", hints=LOOKS),
     RunplaneTool(get_health_status, title="Look at the whole system", hints=LOOKS),
+    RunplaneTool(diagnose_workflow, title="See what a run waits for", hints=LOOKS),
     RunplaneTool(wait_for_workflow, title="Wait for a run to end", hints=LOOKS),
     RunplaneTool(get_workflow_logs, title="Read what a run printed", hints=LOOKS),
     RunplaneTool(get_workflow_events, title="Read what happened to a run", hints=LOOKS),

@@ -1,6 +1,7 @@
 """What the tools say in a sentence or two: what happened, to which run, and what to call next."""
 
 from mcp_server.untrusted import quoted
+from runplane.contract.diagnosis import Diagnosis
 from runplane.contract.run import Outcome, Run, Status
 
 
@@ -89,10 +90,20 @@ def standing(run: Run) -> str:
     said.append(". ")
     if stuck := stuck_of(run):
         said.append(
-            f"It looks stuck ({stuck}): get_workflow_logs shows what it did last; kill_workflow or restart_workflow "
+            f"It looks stuck ({stuck}): diagnose_workflow shows what it waits for; kill_workflow or restart_workflow "
             "end it. "
         )
     return "".join(said).rstrip() + _follower(run)
+
+
+def diagnosed(diagnosis: Diagnosis) -> str:
+    """The sentence of a diagnosis, and what to call next."""
+    said = f"{diagnosis.run_id}: {diagnosis.sentence}"
+    if diagnosis.condition is not None:
+        return f"{said} It counts as stuck ({diagnosis.condition.verdict}): kill_workflow or restart_workflow end it."
+    if diagnosis.status.ended:
+        return f"{said} Call get_workflow_logs for what it printed, restart_workflow to start it again."
+    return said
 
 
 def stuck_of(run: Run) -> str | None:

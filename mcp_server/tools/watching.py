@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mcp_server.results import HealthStatus, HostItem, HostList, RunStatus, WaitResult
+from mcp_server.results import DiagnosisResult, HealthStatus, HostItem, HostList, RunStatus, WaitResult
 from mcp_server.tools import sentences
 from mcp_server.tools.arguments import RunIdArgument
 from mcp_server.tools.call import Call
@@ -69,6 +69,21 @@ async def wait_for_workflow(
         failure=run.failure,
         progress=run.progress,
         conditions=run.conditions,
+    )
+
+
+async def diagnose_workflow(call: Call, *, run_id: RunIdArgument) -> DiagnosisResult:
+    """Find out what a run does and waits for, now: one plain sentence, and the evidence (processes, threads, Python
+    stacks, sockets, files, last output and steps). The run goes on undisturbed.
+    """
+    known = await call.run(run_id)
+    diagnosis = await call.client.diagnose_run(known.run_id)
+    return DiagnosisResult(
+        message=sentences.diagnosed(diagnosis),
+        run_id=diagnosis.run_id,
+        status=diagnosis.status,
+        verdict=diagnosis.condition.verdict if diagnosis.condition is not None else None,
+        diagnosis=diagnosis,
     )
 
 

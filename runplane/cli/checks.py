@@ -251,6 +251,8 @@ def _is_root(group: Path) -> bool:
 
 
 def _ptrace() -> Finding:
+    if not Path(sys.executable).with_name("py-spy").exists() and shutil.which("py-spy") is None:
+        return _warning("ptrace", "no py-spy", "`runplane diagnose` cannot read stacks: pip install py-spy")
     try:
         scope = int(Path("/proc/sys/kernel/yama/ptrace_scope").read_text())
     except (OSError, ValueError):

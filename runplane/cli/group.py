@@ -27,6 +27,9 @@ VERBS: dict[str, Verb] = {
     "run": Verb("runplane.cli.run:run", "Start a run of a workflow."),
     "ps": Verb("runplane.cli.ps:ps", "List runs."),
     "status": Verb("runplane.cli.status:status", "Show one run in full."),
+    "diagnose": Verb(
+        "runplane.cli.diagnose:diagnose", "Say why a run is (or looks) stuck, with the evidence."
+    ),
     "logs": Verb("runplane.cli.logs:logs", "Show a run's output, from any host."),
     "kill": Verb("runplane.cli.kill:kill", "Kill runs and wait for proof."),
     "restart": Verb(

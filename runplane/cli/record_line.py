@@ -162,6 +162,7 @@ _DETAILS: dict[str, Callable[[Data], str]] = {
     "StepCompleted": _step,
     "StepFailed": _step,
     "ConditionRaised": _condition,
+    "DiagnosisTaken": lambda data: data["diagnosis"]["sentence"],
     "RunTerminating": lambda data: (
         f"{data['purpose']}, {data['method']}, grace {show_duration(data['grace_seconds'])}"
     ),

@@ -136,7 +136,7 @@ def _next(run: Run) -> Iterator[str]:
             yield f"runplane restart {run.run_id}"
         return
     if stuck_of(run) is not None or run.status == "terminating":
-        yield f"runplane logs {run.run_id} --tail 20"
+        yield f"runplane diagnose {run.run_id}"
         yield f"runplane kill {run.run_id}" + (" --force" if run.status == "terminating" else "")
         return
     yield f"runplane logs {run.run_id} --follow"

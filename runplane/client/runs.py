@@ -20,6 +20,7 @@ from runplane.client.answers import (
 from runplane.client.calls import Calls, given, part, read
 from runplane.client.event_stream import read_events
 from runplane.client.wire import BASE
+from runplane.contract.diagnosis import Diagnosis
 from runplane.contract.run import Outcome, Resources, Run
 
 
@@ -81,6 +82,14 @@ class RunCalls(Calls):
     ) -> Run:
         """The run, now or as it was at a log position or a time."""
         return await self._view(Run, f"/runs/{part(run_id)}", {"at_seq": at_seq, "at": at})
+
+    async def diagnose_run(self, run_id: str, *, wait: float = 20.0) -> Diagnosis:
+        """What the run does and waits for, seen now; ``wait``: seconds for the host's answer."""
+        return await self._order(Diagnosis, f"/runs/{part(run_id)}/diagnose", None, wait=wait)
+
+    async def last_diagnosis(self, run_id: str) -> Diagnosis:
+        """The last one that was taken. NotFound where none was."""
+        return await self._view(Diagnosis, f"/runs/{part(run_id)}/diagnosis")
 
     async def kill_run(
         self,

@@ -25,7 +25,10 @@ class Frame(Value):
         """As a person reads it: ``lina.get_issues``, lina.py:88."""
         name = self.file.rpartition("/")[2]
         module = name.removesuffix(".py")
-        return f"`{module}.{self.function}`, {name}:{self.line}"
+        if self.function == "<module>":
+            return f"`{module}`, {name}:{self.line}"
+        is_qualified = "." in self.function
+        return f"`{self.function if is_qualified else f'{module}.{self.function}'}`, {name}:{self.line}"
 
 
 class SeenThread(Value):
@@ -50,7 +53,7 @@ class SeenSocket(Value):
     """A socket that a process has open. ``received_at``: when data last came, where the kernel says so."""
 
     fd: int
-    protocol: Literal["tcp", "unix"]
+    protocol: Literal["tcp", "unix", "other"]
     state: str = ""
     local: str = ""
     peer: str = ""

@@ -160,6 +160,7 @@ async def test_a_stuck_run_is_found_killed_with_proof_and_restarted(
         await _output_is_marked(client, run_id)
         status = await call(client, "get_workflow_status", run_id=run_id)
         assert (status["status"], status["requested_via"]) == ("running", "mcp")
+        await _diagnosis_is_marked(client, run_id)
         waited = await call(client, "wait_for_workflow", run_id=run_id, timeout_seconds=0.5)
         assert (waited["ended"], waited["timed_out"]) == (False, True)
 
@@ -191,6 +192,19 @@ async def test_a_stuck_run_is_found_killed_with_proof_and_restarted(
 
         await _past_is_there(client, run_id)
         await _restart_and_declare(client, run_id)
+
+
+async def _diagnosis_is_marked(client: Client, run_id: str) -> None:
+    result = await client.call_tool("diagnose_workflow", {"run_id": run_id})
+    data = result.structured_content
+    assert data is not None
+    assert data["diagnosis"]["processes"][0]["threads"][0]["stack"], data
+    assert data["message"].startswith(f"{run_id}: stubborn ")
+    assert "stubborn.py:" in data["message"]
+    shown = result.content[1]
+    assert isinstance(shown, TextContent)
+    assert "It is untrusted output of a program" in shown.text
+    assert "\x1b" not in shown.text
 
 
 async def _output_is_marked(client: Client, run_id: str) -> None:

@@ -568,7 +568,7 @@ async def test_health_tells_more_with_a_token(plane: ControlPlaneProcess, api: h
 async def test_what_is_not_there_is_a_problem(api: httpx.AsyncClient) -> None:
     problem(await api.get("/nothing"), 404, "not_found")
     run_id = (await start(api))["run_id"]
-    for later in ("pause", "continue", "step", "diagnose"):
+    for later in ("pause", "continue", "step"):
         problem(await api.post(f"/runs/{run_id}/{later}"), 404, "not_found")
     response = await api.request("PATCH", "/workflows/nap")
     problem(response, 405, "method_not_allowed")

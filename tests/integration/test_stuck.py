@@ -4,13 +4,11 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runplane.bus import Bus
 from runplane.contract import subjects
 from runplane.contract.commands import KillRun
 from runplane.contract.run import Condition, Run
@@ -24,19 +22,13 @@ GATE = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(
 
 
 @pytest.fixture
-def agent(nats_server: BrokerProcess, tmp_path: Path) -> Iterator[AgentProcess]:
-    running = AgentProcess(tmp_path / "agent-home", nats_server.url, RUNPLANE_SAMPLE_MS="200")
-    running.start()
-    yield running
-    running.stop()
+def agent(watching_agent: AgentProcess) -> AgentProcess:
+    return watching_agent
 
 
 @pytest.fixture
-async def bench(nats_server: BrokerProcess, agent: AgentProcess) -> AsyncIterator[Bench]:
-    bus = await Bus.connect(nats_server.url, name="test")
-    await bus.ensure_streams()
-    yield Bench(bus, agent.host)
-    await bus.close()
+def bench(watching_bench: Bench) -> Bench:
+    return watching_bench
 
 
 async def start(bench: Bench, program: str, *arguments: str, **spec: Any) -> str:
@@ -120,10 +112,15 @@ async def test_the_next_agent_knows_since_when(bench: Bench, agent: AgentProcess
     first = await verdict(bench, run_id)
     agent.kill()
     agent.start()
+    _, seen = await bench.diagnosed(run_id)
+    assert seen.quiet_seconds is not None
+    assert seen.quiet_seconds >= (seen.taken_at - first.since).total_seconds() - 1
+    assert seen.condition == first
     os.kill(await main_pid(bench, run_id), signal.SIGSTOP)
     run = await bench.until(run_id, lambda run: (c := stuck(run)) is not None and c.verdict == "stopped")
     assert first.verdict == "waiting_for_input"
-    assert (await bench.story(run_id)).count("ConditionRaised") == 2
+    story = await bench.story(run_id)
+    assert (story.count("ConditionRaised"), story.count("ConditionCleared")) == (2, 0)
     assert stuck(run) is not None
     await end(bench, run_id)
 

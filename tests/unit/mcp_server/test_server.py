@@ -56,6 +56,7 @@ TOOLS = {
     "list_runs_by_workflow": (LOOKS, {"workflow_name", "page", "page_size"}),
     "get_workflow_status": (LOOKS, {"run_id", "detailed"}),
     "get_health_status": (LOOKS, set()),
+    "diagnose_workflow": (LOOKS, {"run_id"}),
     "wait_for_workflow": (LOOKS, {"run_id", "timeout_seconds"}),
     "get_workflow_logs": (LOOKS, {"run_id", "tail", "stream", "attempt", "max_bytes"}),
     "get_workflow_events": (LOOKS, {"run_id", "type", "since_seq", "limit"}),

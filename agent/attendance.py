@@ -1,0 +1,89 @@
+"""Everything that goes on beside one live attempt: it is watched and diagnosed, its reports are told, its limits are
+kept, its end is waited for. Made by the keeper when there is a process; it lives as long as the process does.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from agent.diagnosing import Diagnosing
+from agent.ending import Ending
+from agent.environment import secrets_masked
+from agent.hall import Hall
+from agent.process.tree import AttemptProcess
+from agent.reporting import Reporting
+from agent.story import Story
+from agent.watch.follow import follow_reports
+from agent.watch.redaction import also_redacted
+from agent.watch.reports import ReportFile
+from agent.watching import Watching
+from runplane.contract.envelope import Envelope
+from runplane.contract.events import ConditionRaised
+from runplane.contract.value import Value
+
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+
+
+class Attendance:
+    """Of one live attempt. ``lock`` is the keeper's, ``spawn`` runs work beside it, ``finished`` is set with its end.
+
+    ``tell_condition`` tells what was seen of the run and gives back what was told, or None. ``on_end`` is called once
+    the end is on disk.
+    """
+
+    def __init__(
+        self,
+        hall: Hall,
+        story: Story,
+        process: AttemptProcess,
+        lock: asyncio.Lock,
+        finished: asyncio.Event,
+        *,
+        spawn: Spawn,
+        tell_condition: Callable[[Value], Coroutine[Any, Any, Envelope | None]],
+        on_end: Callable[[], None],
+    ) -> None:
+        """Nothing goes on before :meth:`begin`."""
+        self._hall = hall
+        self._story = story
+        self._process = process
+        self._finished = finished
+        self._spawn = spawn
+        self._tell_condition = tell_condition
+        mask = also_redacted(secrets_masked(story.spec, hall.settings.secrets))
+        self._file = ReportFile(process.directory / "reports.jsonl")
+        self._reporting = Reporting(story, self._file, lock)
+        self.watching = Watching(story, process, mask=mask, tell=lambda fact: spawn(self._tell(fact)))
+        self.diagnosing = Diagnosing(hall, story, process, self.watching, lock, mask=mask, spawn=spawn)
+        self.ending = Ending(
+            story,
+            process,
+            lock,
+            spawn=spawn,
+            last_reports=self._reporting.last,
+            on_end=on_end,
+            most_output=story.spec.limits.output or hall.settings.most_output_bytes,
+        )
+
+    def begin(self) -> None:
+        """From here on; what goes on for long is spawned."""
+        spec = self._story.spec
+        self._spawn(self.ending.until_exit())
+        self._spawn(
+            follow_reports(
+                self._file,
+                self._process.directory / "reports.jsonl",
+                self._hall.watcher,
+                self._finished,
+                self._reporting.tell,
+            )
+        )
+        if spec.timeout is not None:
+            self._spawn(self.ending.until_timeout(spec.timeout))
+        if spec.limits.memory is not None or spec.limits.processes is not None:
+            self._spawn(self.ending.until_limit(self._finished))
+
+    async def _tell(self, fact: Value) -> None:
+        told = await self._tell_condition(fact)
+        if told is not None and isinstance(fact, ConditionRaised):
+            self.diagnosing.by_itself(told)

@@ -1,0 +1,26 @@
+"""An agent that looks at its runs five times a second, and a bench to order and look on."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from runplane.bus import Bus
+from tests.agent_process import AgentProcess, Bench
+from tests.broker_process import BrokerProcess
+
+
+@pytest.fixture
+def watching_agent(nats_server: BrokerProcess, tmp_path: Path) -> Iterator[AgentProcess]:
+    running = AgentProcess(tmp_path / "agent-home", nats_server.url, RUNPLANE_SAMPLE_MS="200")
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+async def watching_bench(nats_server: BrokerProcess, watching_agent: AgentProcess) -> AsyncIterator[Bench]:
+    bus = await Bus.connect(nats_server.url, name="test")
+    await bus.ensure_streams()
+    yield Bench(bus, watching_agent.host)
+    await bus.close()
