@@ -23,7 +23,7 @@ def explain(workflow: str, sight: Sight, verdict: str | None, stacks: Stacks, na
     cause = cause_of(sight, waits)
     match verdict:
         case None:
-            said = _not_stuck(sight, cause, stacks)
+            said = _not_stuck(sight, cause, waits, stacks)
         case "spinning":
             said = f" has been computing at {sight.cpu_percent:.0f} % of a core and silent for {span(sight.quiet)}"
             said += _where(_running(sight, waits), stacks)
@@ -56,10 +56,10 @@ def explain(workflow: str, sight: Sight, verdict: str | None, stacks: Stacks, na
     return f"{workflow}{said}."
 
 
-def _not_stuck(sight: Sight, cause: ThreadWait | None, stacks: Stacks) -> str:
+def _not_stuck(sight: Sight, cause: ThreadWait | None, waits: Sequence[ThreadWait], stacks: Stacks) -> str:
     spoke = "just now" if sight.quiet < _JUST_NOW_SECONDS else f"{span(sight.quiet)} ago"
     step = f", step {quoted(sight.step.name)} for {span(sight.step.age)}" if sight.step is not None else ""
-    running = _running(sight, sight.waits or ())
+    running = _running(sight, waits)
     if sight.busy > 0 or sight.cpu_percent >= BUSY_PERCENT:
         return (
             f" is at work: it computes at {sight.cpu_percent:.0f} % of a core{_where(running or cause, stacks)}"
@@ -69,6 +69,9 @@ def _not_stuck(sight: Sight, cause: ThreadWait | None, stacks: Stacks) -> str:
         return f" is at work: {sight.working}{_where(running or cause, stacks)} (last heard of {spoke}{step})"
     if cause is None:
         return f" is not stuck as far as can be seen (last heard of {spoke}{step})"
+    if sight.quiet >= _JUST_NOW_SECONDS and cause.kind != "running":
+        said = f"{_has_been(sight, cause)}{_where(cause, stacks)}{_also(sight, cause, waits, stacks)}"
+        return f"{said}; it does not count as stuck yet{step}"
     return (
         f" is not stuck as far as can be seen: right now {_who(sight, cause)} {what(sight, cause)}"
         f"{_where(cause, stacks)} (last heard of {spoke}{step})"

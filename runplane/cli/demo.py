@@ -22,7 +22,7 @@ from runplane.cli.receipt import receipt_page
 from runplane.cli.record_line import draw_record
 from runplane.cli.run_table import run_table
 from runplane.cli.size import count
-from runplane.cli.terminal import console, draw, plain, say, write, write_json
+from runplane.cli.terminal import console, draw, one_line, plain, say, write, write_json
 from runplane.cli.waiting import has_ended, wait_until
 from runplane.cli.workflow_file import read_workflow
 from runplane.client import Client
@@ -91,6 +91,7 @@ class _Story:
             try:
                 workflow = await self._registered(client)
                 stuck = await self._get_stuck(client, workflow)
+                await self._diagnose(client, stuck)
                 killed = await self._kill(client, stuck)
                 await self._restart(client, killed)
                 await self._force_complete(client, workflow)
@@ -148,6 +149,23 @@ class _Story:
         if not self._as_json and not console().is_terminal:
             draw(run_table([run]))
         return run
+
+    async def _diagnose(self, client: Client, run: Run) -> None:
+        self._chapter(
+            "What does it wait for? `runplane diagnose` looks at its processes, and disturbs none of them"
+        )
+        seen = await client.diagnose_run(run.run_id)
+        if not seen.processes:
+            raise Problem(
+                f"{run.run_id} should have processes to look at, but the answer was: {seen.sentence}"
+            )
+        threads = [thread for process in seen.processes for thread in process.threads]
+        self._say(seen.sentence)
+        self._note(
+            f"Seen in {seen.duration_ms:.0f} ms: {count(len(seen.processes), 'process', 'processes')}, "
+            f"{count(len(threads), 'thread')}, their stacks, sockets, files and last output."
+        )
+        self._fact("diagnosed", run_id=run.run_id, sentence=seen.sentence, processes=len(seen.processes))
 
     async def _kill(self, client: Client, run: Run) -> Run:
         self._chapter("An MCP client calls kill_workflow; the answer is a receipt")
@@ -264,6 +282,11 @@ class _Story:
     def _note(self, text: str) -> None:
         if not self._as_json:
             draw(plain(text))
+
+    def _say(self, text: str) -> None:
+        """What somebody else said, whole."""
+        if not self._as_json:
+            write(f"{one_line(text, 1000)}\n")
 
     def _fact(self, step: str, **facts: Any) -> None:
         if self._as_json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runplane.cli.duration import show_clock, show_duration
 from runplane.cli.size import count
-from runplane.cli.terminal import one_line
+from runplane.cli.terminal import clean, one_line
 from runplane.contract.diagnosis import Diagnosis, Frame, SeenProcess, SeenSocket, SeenThread
 from runplane.contract.units import show_size
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _LINES = 10
+_WIDEST = 400
 _OWN_FRAMES = 12
 _LIBRARY_FRAMES = 2
 _MORE = {True: "more calls", False: "calls in libraries"}
@@ -57,9 +58,8 @@ def _section(page: "Text", title: str, lines: Iterator[str]) -> None:
 
 
 def _clean(line: str) -> str:
-    """On one line; how far it is indented stays."""
-    indent = len(line) - len(line.lstrip(" "))
-    return f"{' ' * indent}{one_line(line, 400)}"
+    """On one line, columns and indentation as they are."""
+    return " ".join(clean(line).splitlines())[:_WIDEST]
 
 
 def _when(diagnosis: Diagnosis) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.running_system import PROGRAM, REPOSITORY, RunningSystem
 
-STEPS = ["stuck", "killed", "restarted", "force-completed", "accounted", "dashboard"]
+STEPS = ["stuck", "diagnosed", "killed", "restarted", "force-completed", "accounted", "dashboard"]
 
 
 def told(output: str) -> list[dict[str, Any]]:

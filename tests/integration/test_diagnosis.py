@@ -77,8 +77,8 @@ async def test_it_says_what_the_run_waits_for_and_where_in_its_own_code(bench: B
         record, seen = await bench.diagnosed(run_id)
     port = next(line for line in seen.stdout if line.startswith("port ")).split()[1]
     line = ASKS_AN_API.splitlines().index("    connection.recv(1)  # nobody answers") + 1
-    assert f"waits for a reply from 127.0.0.1:{port} (ESTABLISHED, nothing received since" in seen.sentence
-    assert f"in `lina.get_issues`, lina.py:{line} " in seen.sentence
+    assert f" for a reply from 127.0.0.1:{port} (ESTABLISHED, nothing received since" in seen.sentence
+    assert f"in `lina.get_issues`, lina.py:{line}" in seen.sentence
     assert (record.actor.principal, record.actor.surface) == ("operator", "cli")
     assert (seen.run_id, seen.status, seen.attempt, seen.host) == (run_id, "running", 1, bench.host)
 

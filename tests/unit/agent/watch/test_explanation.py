@@ -1,5 +1,6 @@
 """The sentence on top of a diagnosis, from what was seen."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -117,7 +118,11 @@ def test_one_that_is_not_stuck() -> None:
         "LINA is at work: it computes at 97 % of a core, in `lina.crunch`, lina.py:3 (last heard of just now)."
     )
     waiting = sight(thread("reply", connection=API), quiet=4.0, step=OpenStep(name="plan", age=14.0))
-    assert said(waiting, None).endswith("(last heard of 4 s ago, step “plan” for 14 s).")
+    assert said(waiting, None) == (
+        "LINA has been waiting 4 s for a reply from 127.0.0.1:8443 (ESTABLISHED, nothing received since "
+        "14:02:11 UTC); it does not count as stuck yet, step “plan” for 14 s."
+    )
+    assert said(replace(waiting, quiet=0.5), None).endswith("(last heard of just now, step “plan” for 14 s).")
     assert said(sight(thread("sleep"), working="it receives data", quiet=4.0), None).startswith(
         "LINA is at work: it receives"
     )
