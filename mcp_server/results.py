@@ -232,7 +232,10 @@ class HostList(Result):
 
 
 class HealthStatus(Result):
-    """``healthy``: the control plane answers, is ready, and at least one host is online."""
+    """``healthy``: the control plane answers, is ready, at least one host is online, and no check asks for attention.
+
+    ``todo``: what was found and what to do, of each check that is not well.
+    """
 
     status: Literal["healthy", "degraded", "unreachable"]
     ready: bool
@@ -242,4 +245,5 @@ class HealthStatus(Result):
     hosts_total: int = 0
     open_runs: int = 0
     stuck_runs: int = 0
+    todo: tuple[str, ...] = ()
     checks: tuple[dict[str, JsonValue], ...] = ()

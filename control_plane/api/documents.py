@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from control_plane.health import Check
 from control_plane.read_model import HostView, WorkflowView
 from runplane.contract.ids import RecordId, RunId, WorkflowName
 from runplane.contract.run import Actor, Resources, Run
@@ -158,15 +159,6 @@ class WorkflowRequest(WorkflowDefinition):
         """The definition under the path's name."""
         document: dict[str, Any] = self.model_dump(by_alias=True)
         return WorkflowDefinition.model_validate({**document, "name": name})
-
-
-class Check(Document):
-    """One thing that was looked at, and its figures."""
-
-    name: str
-    status: Literal["ok", "degraded", "failed"]
-    detail: str
-    figures: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class Health(Document):

@@ -201,6 +201,7 @@ class ReadModel:
         return HostView(
             host_id=joined.host,
             status=status,
+            left=left,
             last_seen=pulse.last_seen if pulse is not None else at,
             agent_id=joined.agent_id,
             boot_id=joined.boot_id,

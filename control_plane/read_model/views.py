@@ -64,10 +64,14 @@ class EventFilter(Query):
 
 
 class HostView(Value):
-    """A host: what it said when it joined, and its last heartbeat. Bytes; ``load`` over 1, 5 and 15 minutes."""
+    """A host: what it said when it joined, and its last heartbeat. Bytes; ``load`` over 1, 5 and 15 minutes.
+
+    ``left``: its agent was stopped in good order.
+    """
 
     host_id: str
     status: HostStatus
+    left: bool = False
     last_seen: Moment
     agent_id: str
     boot_id: str

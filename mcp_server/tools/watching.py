@@ -16,6 +16,7 @@ from runplane.contract.run import OPEN, Run
 LONGEST_WAIT = 3600.0
 USUAL_WAIT = 50.0
 """Below the minute after which many clients give a call up."""
+MAX_TODO = 1_500
 _BULKY = frozenset({"attempts", "kill_receipt", "resources", "usage", "params", "breakpoints"})
 
 
@@ -105,7 +106,9 @@ async def list_hosts(call: Call) -> HostList:
 
 
 async def get_health_status(call: Call) -> HealthStatus:
-    """Say whether the control plane answers and is ready, how many hosts are online, and how many runs are stuck."""
+    """Say whether the control plane answers and is ready, how many hosts are online, how many runs are stuck, and what
+    there is to do about each check that is not well.
+    """
     try:
         ready = await call.client.ready()
         health = await call.client.health()
@@ -123,10 +126,18 @@ async def get_health_status(call: Call) -> HealthStatus:
         f"{status.capitalize()}: the control plane is {'ready' if is_ready else 'not ready'}, {online} of {len(hosts)} "
         f"hosts are online, {open_runs.total} runs are open, {stuck.total} of them look stuck."
     )
+    checks = tuple(check for check in health.get("checks", ()) if isinstance(check, dict))
+    todo = tuple(
+        f"{check.get('name')}: {check.get('detail')}. {check['todo']}"
+        for check in checks
+        if check.get("todo")
+    )
     if stuck.total:
         said += " Call list_recent_runs with stuck=true to see which."
     elif not online:
         said += " Runs wait until a host is online: ask the operator to look at `runplane hosts`."
+    if todo:
+        said += f" To do: {' | '.join(todo)}"[:MAX_TODO]
     return HealthStatus(
         message=said,
         status=status,
@@ -137,7 +148,8 @@ async def get_health_status(call: Call) -> HealthStatus:
         hosts_total=len(hosts),
         open_runs=open_runs.total,
         stuck_runs=stuck.total,
-        checks=tuple(check for check in health.get("checks", ()) if isinstance(check, dict)),
+        todo=todo,
+        checks=checks,
     )
 
 

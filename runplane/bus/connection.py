@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import re
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -345,6 +346,20 @@ class Bus:
     async def last_seq(self, stream: str = LOG_STREAM) -> int:
         """The last position of a stream."""
         return int((await self._js.stream_info(stream)).state.last_seq)
+
+    async def stored_bytes(self) -> dict[str, int]:
+        """How much each stream takes on the broker's disk, by its name."""
+        return {
+            configuration.name or "": int((await self._js.stream_info(configuration.name or "")).state.bytes)
+            for configuration in configurations()
+        }
+
+    def certificate_expiry(self) -> datetime | None:
+        """Until when the broker's certificate is good; None where the connection is not encrypted."""
+        writer = getattr(self._nc._transport, "_io_writer", None)  # noqa: SLF001 — the library does not tell
+        encrypted = writer.get_extra_info("ssl_object") if writer is not None else None
+        until = (encrypted.getpeercert() or {}).get("notAfter") if encrypted is not None else None
+        return datetime.fromtimestamp(ssl.cert_time_to_seconds(until), UTC) if until else None
 
     async def stream_created(self, stream: str = LOG_STREAM) -> str:
         """When the stream was created: two streams of one name are told apart by it."""

@@ -8,12 +8,11 @@ import stat
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from runplane.cli.broker import OLDEST, find_binary, version_of
+from runplane.cli.findings import Finding, Verdict
 from runplane.cli.home import Home
 from runplane.cli.problem import Problem
 
@@ -26,24 +25,6 @@ PR_GET_CHILD_SUBREAPER = 37
 KILL_SINCE = (5, 14)
 CLOCK_NOT_SYNCHRONISED = 5
 ONE_DAY = 86_400.0
-
-
-class Verdict(StrEnum):
-    """``failed`` is essential; ``warning`` names what works less well."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing looked at; ``advice`` is empty where all is well."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
 
 
 def examine(home: Home) -> list[Finding]:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from runplane.cli.checks import Finding, Verdict, examine
+from runplane.cli.checks import examine
+from runplane.cli.findings import Verdict, show
 from runplane.cli.home import Home, find_home
+from runplane.cli.plane_checks import ask_plane
 from runplane.cli.problem import Exit
-
-STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold red"}
 
 
 @click.command(epilog="Example: runplane doctor --json | jq '.checks[] | select(.verdict != \"ok\")'")
@@ -31,7 +31,9 @@ STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "bold 
 def doctor(
     *, directory: Path | None, for_orphans: bool, reap: bool, detached: bool, force: bool, as_json: bool
 ) -> int:
-    """Check versions, disk, permissions, kernel features and the clock. Exits 1 where something essential is wrong.
+    """Check versions, disk, permissions, kernel features and the clock, and the control plane where one runs here.
+
+    Each check says what was found and what to do. Exits 1 where something essential is wrong.
 
     With --orphans, look for processes on this machine that belong to a run of this home which is over.
     """
@@ -41,12 +43,13 @@ def doctor(
         raise click.UsageError("--detached and --force go with --reap")
     if for_orphans:
         return _orphans(find_home(directory), reap=reap, detached=detached, force=force, as_json=as_json)
-    findings = examine(find_home(directory))
+    home = find_home(directory)
+    findings = [*examine(home), *ask_plane(home)]
     is_fit = all(finding.verdict is not Verdict.FAILED for finding in findings)
     if as_json:
         click.echo(json.dumps({"ok": is_fit, "checks": [asdict(finding) for finding in findings]}))
     else:
-        _show(findings)
+        show(findings)
     return Exit.DONE if is_fit else Exit.FAILED
 
 
@@ -59,17 +62,3 @@ def _orphans(home: Home, *, reap: bool, detached: bool, force: bool, as_json: bo
     else:
         orphans.show(result, reaped=reap)
     return orphans.exit_code_of(result)
-
-
-def _show(findings: list[Finding]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("check", "", "found", "what to do"):
-        table.add_column(heading, overflow="fold")
-    for finding in findings:
-        verdict = Text(finding.verdict, style=STYLES[finding.verdict])
-        table.add_row(Text(finding.name), verdict, Text(finding.found), Text(finding.advice))
-    Console().print(table)

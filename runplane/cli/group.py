@@ -26,7 +26,7 @@ VERBS: dict[str, Verb] = {
     "demo": Verb("runplane.cli.demo:demo", "Play the story of a stuck run against the real system."),
     "run": Verb("runplane.cli.run:run", "Start a run of a workflow."),
     "ps": Verb("runplane.cli.ps:ps", "List runs."),
-    "status": Verb("runplane.cli.status:status", "Show one run in full."),
+    "status": Verb("runplane.cli.status:status", "Show one run in full, or how the control plane is."),
     "diagnose": Verb(
         "runplane.cli.diagnose:diagnose", "Say why a run is (or looks) stuck, with the evidence."
     ),

@@ -150,6 +150,7 @@ class HostView(Value):
 
     host_id: str
     status: str
+    left: bool = False
     last_seen: Moment | None = None
     agent_id: str | None = None
     boot_id: str | None = None

@@ -559,6 +559,11 @@ async def test_health_tells_more_with_a_token(plane: ControlPlaneProcess, api: h
     checks = {check["name"]: check for check in health["checks"]}
     assert checks["durability"]["figures"] == {"sync_always": True}
     assert checks["projection"]["figures"]["lag"] == 0
+    assert checks["disk"]["figures"]["stored_bytes"]["RUNPLANE_LOG"] > 0
+    assert "not applicable" in checks["certificates"]["detail"]
+    assert "runplane agent" in checks["hosts"]["todo"]
+    for check in health["checks"]:
+        assert bool(check["todo"]) == (check["status"] != "ok"), check
     figures = (await api.get(f"{plane.url}/metrics")).text
     assert 'runplane_runs{status="pending"}' in figures
     assert 'route="/api/v1/runs/{run_id}"' in figures
