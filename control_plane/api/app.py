@@ -30,6 +30,7 @@ from control_plane.api.openapi import document_of
 from control_plane.api.problems import on_http_exception, on_invalid_request, on_runplane_error
 from control_plane.auth import Authentication
 from control_plane.context import Context
+from control_plane.metrics import Scrape
 from control_plane.tokens import Tokens
 from runplane.contract.errors import RunplaneError
 
@@ -68,8 +69,8 @@ def _wire_state(app: FastAPI, context: Context) -> None:
     app.state.context = context
     app.state.once = Once(context.idempotency)
     app.state.metrics = RequestMetrics()
-    app.state.lag = None
-    app.state.metrics.registry.register(health.collector(context, lambda: app.state.lag))
+    app.state.scrape = Scrape()
+    app.state.metrics.registry.register(health.collector(context, lambda: app.state.scrape))
     app.state.mcp = McpProxy(context.settings)
 
 

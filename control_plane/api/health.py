@@ -1,7 +1,5 @@
 """Health: is it alive, is it ready, how is each part, and the figures for Prometheus."""
 
-import asyncio
-from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
@@ -10,11 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from control_plane.api.documents import Health, Liveness
-from control_plane.api.metrics import PlaneCollector
 from control_plane.api.parts import ContextOf, answer
 from control_plane.context import Context
 from control_plane.health import report
-from control_plane.health.report import CHECK_SECONDS
+from control_plane.metrics import PlaneCollector, Scrape, look
 
 router = APIRouter(tags=["health"])
 
@@ -65,28 +62,15 @@ async def healthz(context: ContextOf) -> Response:
         200: {"description": "Text format 0.0.4", "content": {"text/plain": {"schema": {"type": "string"}}}}
     },
 )
-async def metrics(request: Request) -> Response:
-    """Runs by status, log position, projection lag, requests by route."""
-    lag: int | None
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            lag = await request.app.state.context.projector.lag()
-    except Exception:  # noqa: BLE001 — without the broker there is no figure, and the others still count
-        lag = None
-    request.app.state.lag = lag
+async def metrics(request: Request, context: ContextOf) -> Response:
+    """Runs, endings, records of the log, hosts, storage, requests; names and units by Prometheus' conventions."""
+    request.app.state.scrape = await look(context)
     return Response(request.app.state.metrics.render(), headers={"content-type": _METRICS_TYPE})
 
 
-def collector(context: Context, lag: Callable[[], int | None]) -> PlaneCollector:
+def collector(context: Context, latest: Callable[[], Scrape]) -> PlaneCollector:
     """The figures of this control plane."""
-    return PlaneCollector(
-        runs=context.read_model.status_counts,
-        hosts=lambda: dict(Counter(host.status for host in context.read_model.hosts())),
-        position=lambda: context.read_model.position,
-        lag=lag,
-        set_aside=lambda: context.read_model.set_aside_count,
-        connected=lambda: context.bus.connected,
-    )
+    return PlaneCollector(context, _version(), latest)
 
 
 def _version() -> str:

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -12,41 +13,56 @@ SCARCE_BYTES = 1 * 2**30
 _MIB = 2**20
 
 
+class Place(NamedTuple):
+    """A directory that is written to, and the disk it lies on."""
+
+    name: str
+    path: Path
+    free_bytes: int
+    total_bytes: int
+
+
+def places(context: Context) -> list[Place]:
+    """Where this control plane writes, and the store of the broker that `up` started beside it."""
+    settings = context.settings
+    found = [("home", settings.home), ("read_model", settings.directory)]
+    store = settings.home / "nats"
+    if (store / "jetstream").is_dir():
+        found.append(("broker_store", store))
+    return [_place(name, path) for name, path in found if path.is_dir()]
+
+
 async def disk(context: Context) -> Check:
-    """The scarcest of the file systems that anything is written to."""
-    places = [_place(what, path) for what, path in _places(context)]
-    scarcest = min(places, key=lambda place: place[1])
-    what, free, total, path = scarcest
+    """The scarcest of the disks that anything is written to."""
+    found = places(context)
+    scarcest = min(found, key=lambda place: place.free_bytes)
     figures: dict[str, JsonValue] = {
-        "free_bytes": free,
-        "total_bytes": total,
+        "free_bytes": scarcest.free_bytes,
+        "total_bytes": scarcest.total_bytes,
         "places": {
-            what: {"path": str(path), "free_bytes": free, "total_bytes": total}
-            for what, free, total, path in places
+            place.name: {
+                "path": str(place.path),
+                "free_bytes": place.free_bytes,
+                "total_bytes": place.total_bytes,
+            }
+            for place in found
         },
         "read_model_bytes": _size_of(context.settings.read_model),
     }
     if context.bus.connected:
         figures["stored_bytes"] = dict(await context.bus.stored_bytes())
-    detail = f"{free // _MIB} MiB free of {total // _MIB} MiB for the {what}, in {path}"
-    if free >= SCARCE_BYTES:
+    sizes = f"{scarcest.free_bytes // _MIB} MiB free of {scarcest.total_bytes // _MIB} MiB"
+    detail = f"{sizes} for the {scarcest.name.replace('_', ' ')}, in {scarcest.path}"
+    if scarcest.free_bytes >= SCARCE_BYTES:
         return ok("disk", detail, **figures)
-    todo = f"make room where {path} lies: nothing is accepted when it is full. `du -sh {path}` shows what takes it"
+    path = scarcest.path
+    todo = f"make room where {path} lies: nothing is accepted when it is full. `du -sh {path}/*` shows what takes it"
     return degraded("disk", detail, todo, **figures)
 
 
-def _places(context: Context) -> list[tuple[str, Path]]:
-    settings = context.settings
-    places = [("home", settings.home), ("read model", settings.directory)]
-    embedded = settings.home / "nats"
-    if (embedded / "jetstream").is_dir():
-        places.append(("broker's store", embedded))
-    return [(what, path) for what, path in places if path.is_dir()] or [("home", settings.home)]
-
-
-def _place(what: str, path: Path) -> tuple[str, int, int, Path]:
+def _place(name: str, path: Path) -> Place:
     usage = shutil.disk_usage(path)
-    return what, usage.free, usage.total, path
+    return Place(name, path, usage.free, usage.total)
 
 
 def _size_of(file: Path) -> int:

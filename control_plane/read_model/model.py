@@ -16,6 +16,7 @@ from control_plane.read_model.changes import Changes, Predicate, Subscription
 from control_plane.read_model.live import Live, Silence
 from control_plane.read_model.projection import Projection
 from control_plane.read_model.schema import open_file
+from control_plane.read_model.totals import Totals
 from control_plane.read_model.views import (
     EventFilter,
     HostStatus,
@@ -48,6 +49,7 @@ class ReadModel:
         self._live: Live = live if live is not None else Silence()
         self._projection = Projection(self._writer, self._stored_state)
         self._changes = Changes(self._overlay)
+        self.totals = Totals(self._reader)
 
     def end_subscriptions(self) -> None:
         """Tell every subscriber that nothing more will come."""
@@ -109,6 +111,10 @@ class ReadModel:
         """How many runs there are of every status that occurs."""
         return queries.status_counts(self._reader)
 
+    def stuck_counts(self) -> dict[str, int]:
+        """How many open runs are stuck, by verdict."""
+        return queries.stuck_counts(self._reader)
+
     # Records
 
     def events(self, asked: EventFilter) -> list[Record]:
@@ -128,6 +134,11 @@ class ReadModel:
         changes at or before the last one read. A slow subscriber gets a change with ``missed`` and does the same.
         """
         return self._changes.subscribe(run_id, types)
+
+    @property
+    def subscribers(self) -> int:
+        """How many are subscribed to changes."""
+        return self._changes.subscribers
 
     @property
     def set_aside_count(self) -> int:
@@ -177,6 +188,7 @@ class ReadModel:
         for one in projected:
             if one.state is not None and one.state.run is not None and one.state.run.status.ended:
                 self._live.forget(one.state.run.run_id)
+        self.totals.take(projected)
         self._changes.publish(projected, self.position)
 
     def _stored_state(self, run_id: str) -> RunState:

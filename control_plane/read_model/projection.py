@@ -27,11 +27,15 @@ HOT_STATES = 2048
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Projected:
-    """One record that was folded, and the state of its run right after it (None for hosts and workflows)."""
+    """One record that was folded, and the state of its run right after it (None for hosts and workflows).
+
+    ``ended``: this very record ended the run, which no other one does.
+    """
 
     seq: int
     envelope: Envelope
     state: RunState | None
+    ended: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -42,6 +46,7 @@ class _Batch:
     states: dict[str, RunState] = field(default_factory=dict)
     born: dict[str, int] = field(default_factory=dict)
     records: list[tuple[object, ...]] = field(default_factory=list)
+    endings: list[tuple[str, int, str, str]] = field(default_factory=list)
     projected: list[Projected] = field(default_factory=list)
 
 
@@ -116,7 +121,7 @@ class Projection:
 
     def _fold(self, batch: _Batch, message: Message, envelope: Envelope) -> None:
         run_id = envelope.run_id
-        state = None
+        state, ended = None, False
         if run_id is not None:
             before = batch.states.get(run_id)
             if before is None:
@@ -125,10 +130,14 @@ class Projection:
             batch.states[run_id] = state
             if before.run is None and state.run is not None:
                 batch.born[run_id] = message.seq
+            if before.run is not None and state.run is not None and not before.run.status.ended:
+                ended = state.run.status.ended
+            if ended and state.run is not None:
+                batch.endings.append((run_id, message.seq, state.run.workflow, str(state.run.status)))
         else:
             self._register(envelope, message.seq)
         batch.records.append(_record_row(message, envelope))
-        batch.projected.append(Projected(seq=message.seq, envelope=envelope, state=state))
+        batch.projected.append(Projected(seq=message.seq, envelope=envelope, state=state, ended=ended))
 
     def _save(self, batch: _Batch) -> None:
         self._connection.executemany(
@@ -153,6 +162,7 @@ class Projection:
         self._connection.executemany(
             "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", batch.records
         )
+        self._connection.executemany("INSERT OR IGNORE INTO endings VALUES (?, ?, ?, ?)", batch.endings)
 
     def _register(self, envelope: Envelope, seq: int) -> None:
         """Fold a fact about a workflow or a host; the first to take a version has it."""

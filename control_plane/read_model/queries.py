@@ -44,6 +44,17 @@ def status_counts(connection: sqlite3.Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall())
 
 
+def stuck_counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """How many open runs are stuck, by verdict."""
+    return dict(
+        connection.execute(
+            "SELECT json_extract(one.value, '$.verdict'), count(*) FROM runs JOIN states USING (run_id), "
+            "json_each(states.state, '$.run.conditions') AS one "
+            "WHERE runs.stuck = 1 AND json_extract(one.value, '$.type') = 'stuck' GROUP BY 1"
+        ).fetchall()
+    )
+
+
 def open_runs_by_host(connection: sqlite3.Connection) -> dict[str, int]:
     """How many runs every host holds."""
     held = [status for status in _OPEN if status != "pending"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 NONE = -1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHECKED_BYTES = 64 * 2**20
@@ -46,6 +46,10 @@ CREATE TABLE workflows (
 CREATE TABLE hosts (
     host_id TEXT PRIMARY KEY, joined TEXT NOT NULL, joined_at TEXT NOT NULL, seq INTEGER NOT NULL, left_seq INTEGER
 ) WITHOUT ROWID;
+CREATE TABLE endings (
+    run_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, workflow TEXT NOT NULL, outcome TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX endings_by_position ON endings (seq);
 CREATE TABLE set_aside (seq INTEGER PRIMARY KEY, subject TEXT NOT NULL, why TEXT NOT NULL);
 """
 
@@ -55,6 +59,7 @@ COMPARED = {
     "records": "seq",
     "workflows": "name, version",
     "hosts": "host_id",
+    "endings": "run_id",
     "set_aside": "seq",
 }
 """Every table that the log determines, with its key: what a rebuild compares."""
