@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from control_plane.command_side import CommandSide
 from control_plane.diagnoses import Diagnoses
+from control_plane.notifications import Configuration, Deliveries
 from control_plane.process_manager import ProcessManager
 from control_plane.projector import Projector
 from control_plane.read_model import IdempotencyStore, ReadModel
@@ -30,6 +31,8 @@ class Context:
     telemetry: Telemetry
     projector: Projector
     process_manager: ProcessManager
+    notifications: Configuration
+    deliveries: Deliveries
     idempotency: IdempotencyStore
     rebuild: Callable[[], Awaitable[RebuildReport]]
     not_ready: Callable[[], str | None]

@@ -22,6 +22,7 @@ from control_plane.api.app import create_app
 from control_plane.command_side import CommandSide
 from control_plane.context import Context
 from control_plane.diagnoses import Diagnoses
+from control_plane.notifications import Configuration, Deliveries, Notifier
 from control_plane.process_manager import ProcessManager
 from control_plane.projector import Projector
 from control_plane.read_model import IdempotencyStore, ReadModel
@@ -171,6 +172,7 @@ def _wire(settings: Settings, bus: Bus, stack: AsyncExitStack) -> tuple[Context,
     idempotency = stack.enter_context(closing(IdempotencyStore(settings.idempotency)))
     projector = Projector(bus, read_model)
     startup = Startup(projector, bus)
+    notifications = Configuration(settings.home)
     one_at_a_time = asyncio.Lock()
 
     async def rebuild_once() -> RebuildReport:
@@ -186,7 +188,9 @@ def _wire(settings: Settings, bus: Bus, stack: AsyncExitStack) -> tuple[Context,
         diagnoses=Diagnoses(command_side, read_model),
         telemetry=telemetry,
         projector=projector,
-        process_manager=ProcessManager(bus, read_model),
+        process_manager=ProcessManager(bus, read_model, Notifier(bus, read_model, notifications)),
+        notifications=notifications,
+        deliveries=Deliveries(bus, read_model, notifications, _dashboard_of(settings)),
         idempotency=idempotency,
         rebuild=rebuild_once,
         not_ready=startup.not_ready,
@@ -238,6 +242,7 @@ async def _run(context: Context, startup: Startup, listening: socket.socket) -> 
         "projector": context.projector.run(),
         "telemetry": context.telemetry.run(),
         "process manager": _manage(context),
+        "notifications": _deliver(context),
     }
     tasks = {asyncio.create_task(coroutine, name=name) for name, coroutine in loops.items()}
     registering = asyncio.create_task(startup.register(context.command_side, context.settings.workflows))
@@ -254,6 +259,17 @@ async def _manage(context: Context) -> None:
     """Decide nothing before the read model is known to be this log's, and complete."""
     await context.projector.caught_up.wait()
     await context.process_manager.run()
+
+
+async def _deliver(context: Context) -> None:
+    """Tell nobody before the read model says what was told already."""
+    await context.projector.caught_up.wait()
+    await context.deliveries.run()
+
+
+def _dashboard_of(settings: Settings) -> str:
+    host = f"[{settings.listen}]" if ":" in settings.listen else settings.listen
+    return f"http://{host}:{settings.port}"
 
 
 async def _first_to_end(

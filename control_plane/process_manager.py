@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from typing import Protocol
 
+from control_plane.notifications import Notifier
 from control_plane.plane_decisions import LostTooOften, PlaneDecisions
 from control_plane.read_model import ReadModel
 from control_plane.restarts import Restarts
@@ -41,11 +42,11 @@ class Handler(Protocol):
 class ProcessManager:
     """``given_up`` counts the records that could not be handled."""
 
-    def __init__(self, bus: Bus, read_model: ReadModel) -> None:
-        """Nothing happens before :meth:`run`."""
+    def __init__(self, bus: Bus, read_model: ReadModel, notifier: Notifier | None = None) -> None:
+        """Nothing happens before :meth:`run`. Without a ``notifier`` nobody is told of anything."""
         self._bus = bus
         self._decisions = PlaneDecisions(bus, read_model)
-        self._events = _EventHandlers(Restarts(bus, read_model), StuckActions(bus, read_model))
+        self._events = _EventHandlers(Restarts(bus, read_model), StuckActions(bus, read_model), notifier)
         self._failures: dict[tuple[str, int], int] = {}
         self.given_up = 0
 
@@ -113,13 +114,16 @@ class ProcessManager:
 class _EventHandlers:
     """All that turns on an event, one after the other."""
 
-    def __init__(self, restarts: Restarts, stuck: StuckActions) -> None:
+    def __init__(self, restarts: Restarts, stuck: StuckActions, notifier: Notifier | None) -> None:
         self._restarts = restarts
         self._stuck = stuck
+        self._notifier = notifier
 
     async def handle(self, envelope: Envelope, seq: int, *, again: bool) -> None:
         await self._restarts.handle(envelope, seq, again=again)
         await self._stuck.handle(envelope, seq)
+        if self._notifier is not None:
+            await self._notifier.handle(envelope, seq)
 
 
 def _run_of(delivery: Delivery) -> str:

@@ -33,6 +33,8 @@ from runplane.contract.events import (
     HostJoined,
     HostLeft,
     LeftoversFound,
+    NotificationDelivered,
+    NotificationFailed,
     OutcomeOverridden,
     ProcessExited,
     ProcessSpawned,
@@ -223,6 +225,23 @@ EVENTS: dict[type[Event], SearchStrategy[Any]] = {
     RestartAccepted: st.builds(RestartAccepted, new_run_id=run_ids, reason=maybe_words),
     CommandRejected: st.builds(
         CommandRejected, command=words, code=words, message=words, detail=json_objects
+    ),
+    NotificationDelivered: st.builds(
+        NotificationDelivered,
+        notification_id=words,
+        target=words,
+        about=words,
+        attempts=st.integers(1, 9),
+        status=st.none() | st.integers(100, 599),
+    ),
+    NotificationFailed: st.builds(
+        NotificationFailed,
+        notification_id=words,
+        target=words,
+        about=words,
+        attempts=st.integers(1, 9),
+        status=st.none() | st.integers(100, 599),
+        error=words,
     ),
     HostJoined: st.builds(
         HostJoined,

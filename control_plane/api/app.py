@@ -15,6 +15,7 @@ from control_plane.api import (
     health,
     hosts,
     logs,
+    notifications,
     rebuild,
     reference,
     runs,
@@ -49,7 +50,20 @@ def create_app(context: Context) -> FastAPI:
         redirect_slashes=False,
     )
     _wire_state(app, context)
-    for module in (runs, diagnoses, logs, events, stream, workflows, hosts, rebuild, health, reference):
+    modules = (
+        runs,
+        diagnoses,
+        logs,
+        events,
+        stream,
+        workflows,
+        hosts,
+        rebuild,
+        notifications,
+        health,
+        reference,
+    )
+    for module in modules:
         app.include_router(module.router)
     app.router.routes.append(app.state.mcp.route)
     app.openapi = document_of(app)  # type: ignore[method-assign]

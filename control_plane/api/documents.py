@@ -5,10 +5,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from control_plane.health import Check
+from control_plane.notifications.settings import TargetName
+from control_plane.notifications.standing import TargetStanding
 from control_plane.read_model import HostView, WorkflowView
 from runplane.contract.ids import RecordId, RunId, WorkflowName
 from runplane.contract.run import Actor, Resources, Run
-from runplane.contract.value import Moment
+from runplane.contract.value import Moment, StrictValue
 from runplane.contract.workflow import WorkflowDefinition
 
 MAX_ARGUMENTS = 1_000
@@ -159,6 +161,36 @@ class WorkflowRequest(WorkflowDefinition):
         """The definition under the path's name."""
         document: dict[str, Any] = self.model_dump(by_alias=True)
         return WorkflowDefinition.model_validate({**document, "name": name})
+
+
+class NotificationList(Document):
+    """Who is told of what; ``problem``: why the file cannot be used, where it cannot."""
+
+    path: str
+    problem: str | None
+    targets: tuple[TargetStanding, ...]
+
+
+class NotificationTestRequest(StrictValue):
+    """Which target is to be told for a test; all where none is named."""
+
+    target: TargetName | None = None
+
+
+class NotificationTest(Document):
+    """What became of one attempt."""
+
+    target: str
+    delivered: bool
+    status: int | None
+    error: str
+    notification_id: str
+
+
+class NotificationTests(Document):
+    """What became of each attempt."""
+
+    results: tuple[NotificationTest, ...]
 
 
 class Health(Document):

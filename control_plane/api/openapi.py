@@ -62,6 +62,7 @@ def _build(app: FastAPI) -> dict[str, Any]:
             {"name": "workflows", "description": "The registry"},
             {"name": "hosts", "description": "The fleet"},
             {"name": "events", "description": "The audit log and the live stream"},
+            {"name": "notifications", "description": "Who is told of what"},
             {"name": "health", "description": "Outside the base path"},
         ],
     )

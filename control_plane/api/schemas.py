@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from control_plane.api.documents import WorkflowRequest
+from control_plane.api.documents import NotificationTestRequest, WorkflowRequest
 from control_plane.api.problems import FieldError, Problem
 from control_plane.command_side import (
     ForceCompleteRequest,
@@ -28,6 +28,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     ForceCompleteRequest,
     KillRunsRequest,
     WorkflowRequest,
+    NotificationTestRequest,
     Problem,
     FieldError,
 )

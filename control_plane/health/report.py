@@ -10,6 +10,7 @@ from control_plane.health.check import Check, failed
 from control_plane.health.disk import disk
 from control_plane.health.fleet import hosts, stuck
 from control_plane.health.log import projection, readiness, records
+from control_plane.health.notifications import notifications
 
 CHECK_SECONDS = 3.0
 
@@ -24,6 +25,7 @@ CHECKS: dict[str, Callable[[Context], Awaitable[Check]]] = {
     "disk": disk,
     "tokens": tokens,
     "certificates": certificates,
+    "notifications": notifications,
 }
 
 

@@ -32,6 +32,7 @@ class PlaneCollector(Collector):
         yield from _runs(self._context)
         yield from _log(self._context, scrape)
         yield from fleet(self._context)
+        yield _notifications(self._context)
         yield from _storage(self._context, scrape)
 
 
@@ -95,6 +96,21 @@ def _log(context: Context, scrape: Scrape) -> Iterable[Metric]:
         "runplane_stream_subscribers",
         "Streams, pages and requests that follow the log",
         {(): context.read_model.subscribers},
+    )
+
+
+def _notifications(context: Context) -> Metric:
+    names = [target.name for target in context.notifications.current().targets]
+    found: Values = {(name, result): 0 for name in names for result in ("delivered", "failed")}
+    for (target, result), count in context.read_model.totals.notifications.items():
+        place = (target if target in names else OTHER, result)
+        found[place] = found.get(place, 0) + count
+    return counter(
+        "runplane_notifications_total",
+        "Notifications by target and by what became of them in the end",
+        found,
+        "target",
+        "result",
     )
 
 

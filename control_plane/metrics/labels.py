@@ -7,7 +7,6 @@ OTHER: Final = "other"
 MAX_WORKFLOWS = 50
 """Workflows that have a label of their own: those of which a run ended first, so that a name never moves."""
 MAX_HOSTS = 200
-MAX_TARGETS = 50
 VERDICTS: Final = (
     "silent", "idle", "spinning", "looping", "waiting_for_input", "waiting_on_io", "waiting_on_child", "awaiting_api",
     "step_overrun", "finished_but_alive", "stopped", "host_unreachable",

@@ -125,6 +125,18 @@ class ReadModel:
         """The records a run's state is folded from; of some types alone where they are given."""
         return queries.story(self._reader, run_id, types=types)
 
+    def record_at(self, seq: int) -> Envelope | None:
+        """The record at a position; None where there is none that can be read."""
+        return queries.record_at(self._reader, seq)
+
+    def stored_at(self, seq: int) -> datetime | None:
+        """When the broker stored the record at a position."""
+        return queries.stored_at(self._reader, seq)
+
+    def outcome_at(self, seq: int) -> str | None:
+        """The status by which the record at a position ended its run; None where it ended none."""
+        return queries.outcome_at(self._reader, seq)
+
     def subscribe(
         self, run_id: str | None = None, types: Collection[str] | None = None
     ) -> AbstractAsyncContextManager[Subscription]:

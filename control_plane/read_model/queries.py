@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Collection
 from datetime import datetime
 
-from control_plane.read_model.schema import micros
+from control_plane.read_model.schema import micros, moment
 from control_plane.read_model.views import SORTS, EventFilter, RunFilter, SetAside, WorkflowView
 from runplane.contract.envelope import Envelope, parse
 from runplane.contract.errors import InvalidInput
@@ -92,6 +92,24 @@ def records(connection: sqlite3.Connection, asked: EventFilter) -> list[Record]:
     )
     found = _parsed(rows)
     return found[::-1] if asked.newest else found
+
+
+def record_at(connection: sqlite3.Connection, seq: int) -> Envelope | None:
+    """The record at a position; None where there is none that can be read."""
+    found = _parsed(connection.execute(f"{_RECORD} WHERE seq = ?", (seq,)))
+    return found[0][1] if found else None
+
+
+def stored_at(connection: sqlite3.Connection, seq: int) -> datetime | None:
+    """When the broker stored the record at a position."""
+    row = connection.execute("SELECT time FROM records WHERE seq = ?", (seq,)).fetchone()
+    return moment(row[0]) if row is not None else None
+
+
+def outcome_at(connection: sqlite3.Connection, seq: int) -> str | None:
+    """The status by which the record at a position ended its run; None where it ended none."""
+    row = connection.execute("SELECT outcome FROM endings WHERE seq = ?", (seq,)).fetchone()
+    return str(row[0]) if row is not None else None
 
 
 def story(

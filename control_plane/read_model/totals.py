@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from control_plane.read_model.projection import Projected
-from runplane.contract.events import ProcessSpawned, RunKilled
+from runplane.contract.events import NotificationDelivered, NotificationFailed, ProcessSpawned, RunKilled
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of a duration's buckets, in seconds."""
@@ -33,6 +33,11 @@ SELECT ending.time - (
 JOIN endings ON endings.seq = ending.seq
 WHERE ending.type = 'RunKilled' AND ending.command_id IS NOT NULL
 """
+_RESULTS = {"NotificationDelivered": "delivered", "NotificationFailed": "failed"}
+_NOTIFICATIONS = """
+SELECT json_extract(CAST(payload AS TEXT), '$.data.target'), type, count(*) FROM records
+WHERE type IN ('NotificationDelivered', 'NotificationFailed') GROUP BY 1, 2 ORDER BY min(seq)
+"""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -49,7 +54,7 @@ class Durations:
 
 
 class Totals:
-    """``endings`` by workflow and outcome, in the order in which a pair first came up."""
+    """``endings`` by workflow and outcome, ``notifications`` by target and result, in the order of their first one."""
 
     def __init__(self, reader: sqlite3.Connection) -> None:
         """Count what the file holds."""
@@ -62,6 +67,9 @@ class Totals:
             "SELECT workflow, outcome, count(*) FROM endings GROUP BY workflow, outcome ORDER BY min(seq)"
         ):
             self.endings[workflow, outcome] = count
+        self.notifications: Counter[tuple[str, str]] = Counter()
+        for target, kind, count in reader.execute(_NOTIFICATIONS):
+            self.notifications[target, _RESULTS[kind]] = count
         self.starts = self._durations(_STARTS)
         self.kills = self._durations(_KILLS)
 
@@ -71,7 +79,9 @@ class Totals:
             self.records[one.envelope.type] += 1
             if one.ended and one.state is not None and one.state.run is not None:
                 self.endings[one.state.run.workflow, str(one.state.run.status)] += 1
-            if isinstance(one.envelope.data, ProcessSpawned):
+            if isinstance(one.envelope.data, NotificationDelivered | NotificationFailed):
+                self.notifications[one.envelope.data.target, _RESULTS[one.envelope.type]] += 1
+            elif isinstance(one.envelope.data, ProcessSpawned):
                 self._measure(self.starts, f"{_STARTS} AND spawned.seq = ?", one.seq)
             elif isinstance(one.envelope.data, RunKilled):
                 self._measure(self.kills, f"{_KILLS} AND ending.seq = ?", one.seq)

@@ -233,6 +233,17 @@ class Bus:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.5)
 
+    async def set_timer(self, at: datetime, *, key: str, due: str, payload: bytes, message_id: str) -> None:
+        """Have the broker hand ``payload`` over on the subject ``due`` at a moment; one under the same key is moved.
+
+        ``key`` is the subject where it waits. Whoever gets it decides again from the state as it then is.
+        """
+        headers = {
+            "Nats-Schedule": f"@at {at.astimezone(UTC).isoformat().replace('+00:00', 'Z')}",
+            "Nats-Schedule-Target": due,
+        }
+        await self.publish_bytes(key, payload, message_id=message_id, headers=headers)
+
     def read_log(self, start_seq: int = 1, subject_filter: str | None = None) -> Reader:
         """Follow the log from a position on, in order and without gaps."""
         return self._reader(LOG_STREAM, start_seq, subject_filter)

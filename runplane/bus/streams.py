@@ -7,9 +7,11 @@ from runplane.contract.subjects import (
     ALL_EVENTS,
     ALL_OUTPUT,
     ALL_TELEMETRY,
+    ALL_TIMERS,
     LOG_STREAM,
     OUTPUT_STREAM,
     TELEMETRY_STREAM,
+    TIMERS_STREAM,
 )
 
 OLDEST_BROKER = (2, 14, 3)
@@ -18,7 +20,7 @@ _DAY_SECONDS = 86_400.0
 
 
 def configurations(replicas: int = 1) -> list[StreamConfig]:
-    """The streams: the log for ever and append-only, output and telemetry bounded by age and size."""
+    """The streams: the log for ever and append-only, the others bounded by age and size."""
     return [
         StreamConfig(
             name=LOG_STREAM,
@@ -57,5 +59,18 @@ def configurations(replicas: int = 1) -> list[StreamConfig]:
             max_bytes=64 * 2**20,
             allow_direct=True,
             duplicate_window=1.0,
+        ),
+        StreamConfig(
+            name=TIMERS_STREAM,
+            description="What is to be looked at later: waits until its time has come, and goes when it was handled",
+            subjects=[ALL_TIMERS],
+            retention=RetentionPolicy.WORK_QUEUE,
+            storage=StorageType.FILE,
+            num_replicas=replicas,
+            discard=DiscardPolicy.OLD,  # a stream with schedules cannot discard new
+            max_age=30 * _DAY_SECONDS,
+            max_bytes=1 * 2**30,
+            allow_msg_schedules=True,
+            duplicate_window=DUPLICATE_WINDOW_SECONDS,
         ),
     ]

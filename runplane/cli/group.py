@@ -42,6 +42,7 @@ VERBS: dict[str, Verb] = {
         "runplane.cli.rebuild:rebuild", "Build the read model anew beside the live one and compare."
     ),
     "hosts": Verb("runplane.cli.hosts:hosts", "List the hosts and what they carry."),
+    "notify": Verb("runplane.cli.notify:notify", "Show who is told of what, and test it."),
     "workflows": Verb("runplane.cli.workflows:workflows", "List, show, apply and validate workflows."),
     "emit": Verb("runplane.cli.group:emit", "Report progress or a step from inside a run."),
     "sdk-path": Verb("runplane.cli.sdk_path:sdk_path", "Print a directory that holds the SDK alone."),

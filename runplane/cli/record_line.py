@@ -29,6 +29,7 @@ _WARNINGS = frozenset(
         "CommandRejected",
         "RunUnreachable",
         "ReportSetAside",
+        "NotificationFailed",
     }
 )
 NOBODY = "-"
@@ -146,6 +147,10 @@ def _survivors(data: Data) -> str:
     return "; ".join(f"pid {one['pid']} {one['why']}" for one in data["survivors"])
 
 
+def _tries(data: Data) -> str:
+    return f" at the {data['attempts']}. attempt" if data["attempts"] > 1 else ""
+
+
 def _joined(data: Data) -> str:
     return f"{data['slots']} slots, pools {', '.join(data['pools'])}, {data['mechanism']}, version {data['version']}"
 
@@ -179,6 +184,8 @@ _DETAILS: dict[str, Callable[[Data], str]] = {
     "OutcomeOverridden": lambda data: f"{data['outcome']} {_reason(data)}; {data['observed']}",
     "RestartAccepted": lambda data: f"as {data['new_run_id']} {_reason(data)}",
     "CommandRejected": lambda data: f"{data['command']}: {data['message']}",
+    "NotificationDelivered": lambda data: f"{data['about']} to {data['target']}{_tries(data)}",
+    "NotificationFailed": lambda data: f"{data['about']} to {data['target']}{_tries(data)}: {data['error']}",
     "HostJoined": _joined,
     "WorkflowApplied": lambda data: f"version {data['version']}",
 }

@@ -167,6 +167,56 @@ class HostView(Value):
     joined_at: Moment | None = None
 
 
+class NotificationResult(Value):
+    """What became of the last notification to a target; ``error`` is empty where it was delivered."""
+
+    at: Moment
+    run_id: str | None = None
+    about: str = ""
+    delivered: bool
+    attempts: int = 0
+    status: int | None = None
+    error: str = ""
+
+
+class NotificationTarget(Value):
+    """Who is told of what. ``problem``: why nothing can be sent at all."""
+
+    name: str
+    kind: str = ""
+    to: str = ""
+    on: tuple[str, ...] = ()
+    workflows: tuple[str, ...] = ()
+    delivered: int = 0
+    failed: int = 0
+    last: NotificationResult | None = None
+    problem: str = ""
+
+
+class NotificationTargets(Value):
+    """All targets of the file at ``path``; ``problem``: why that cannot be used, where it cannot."""
+
+    path: str = ""
+    problem: str | None = None
+    targets: tuple[NotificationTarget, ...] = ()
+
+
+class NotificationTest(Value):
+    """What became of one attempt."""
+
+    target: str
+    delivered: bool
+    status: int | None = None
+    error: str = ""
+    notification_id: str = ""
+
+
+class NotificationTests(Value):
+    """What became of each."""
+
+    results: tuple[NotificationTest, ...] = ()
+
+
 class WorkflowView(Value):
     """One version of a workflow."""
 

@@ -12,14 +12,14 @@ import httpx
 
 from runplane.client.place import Place, find_plane
 from runplane.client.runs import RunCalls, RunViews
-from runplane.client.system import AccessCalls, LogCalls, RegistryCalls
+from runplane.client.system import AccessCalls, LogCalls, NotificationCalls, RegistryCalls
 from runplane.client.wire import Wire
 from runplane.contract.run import Surface
 
 TIMEOUT = 30.0
 
 
-class Client(RunCalls, RunViews, LogCalls, RegistryCalls, AccessCalls):
+class Client(RunCalls, RunViews, LogCalls, RegistryCalls, NotificationCalls, AccessCalls):
     """A client of one control plane; an async context manager that closes its connections."""
 
     def __init__(

@@ -6,13 +6,23 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
-from runplane.client.answers import Change, HostView, Rebuilt, RecordPage, Token, WorkflowView
+from runplane.client.answers import (
+    Change,
+    HostView,
+    NotificationTargets,
+    NotificationTests,
+    Rebuilt,
+    RecordPage,
+    Token,
+    WorkflowView,
+)
 from runplane.client.calls import Calls, document, given, part, read
 from runplane.client.event_stream import read_events
 from runplane.client.wire import BASE, SEQ_HEADER
 from runplane.contract.workflow import WorkflowDefinition
 
 REBUILD_WITHIN = 600.0
+TEST_WITHIN = 60.0
 _NOT_READY = (503,)
 
 
@@ -99,6 +109,19 @@ class RegistryCalls(Calls):
     async def delete_workflow(self, name: str) -> None:
         """Remove a workflow from the registry; its runs keep their configuration."""
         await self._wire.ask("DELETE", f"{BASE}/workflows/{part(name)}")
+
+
+class NotificationCalls(Calls):
+    """Who is told of what."""
+
+    async def notifications(self) -> NotificationTargets:
+        """Every target, and what became of the last notification to it."""
+        return await self._view(NotificationTargets, "/notifications")
+
+    async def test_notifications(self, target: str | None = None) -> NotificationTests:
+        """Tell one target, or all, for a test."""
+        body = given(target=target)
+        return await self._order(NotificationTests, "/notifications/test", body, timeout=TEST_WITHIN)
 
 
 class AccessCalls(Calls):

@@ -239,6 +239,30 @@ class CommandRejected(Value):
     detail: dict[str, Any] = Field(default_factory=dict)
 
 
+class NotificationDelivered(Value):
+    """Somebody was told about the run: ``target`` names who, ``about`` the reason, ``status`` what was answered.
+
+    Where it was told for a test, it stands in no run's story. Never says where the target is.
+    """
+
+    notification_id: str
+    target: str
+    about: str
+    attempts: int
+    status: int | None = None
+
+
+class NotificationFailed(Value):
+    """Somebody could not be told, and is not tried again: ``error`` says why the last attempt failed."""
+
+    notification_id: str
+    target: str
+    about: str
+    attempts: int
+    status: int | None = None
+    error: str
+
+
 class HostJoined(Value):
     """An agent began to serve as this host. ``agent`` says where it runs; agents before 0.2 do not."""
 
@@ -306,5 +330,7 @@ RunEvent = (
     | OutcomeOverridden
     | RestartAccepted
     | CommandRejected
+    | NotificationDelivered
+    | NotificationFailed
 )
 Event = RunEvent | HostJoined | HostLeft | WorkflowApplied | WorkflowDeleted

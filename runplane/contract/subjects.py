@@ -7,11 +7,13 @@ The log's subjects have five tokens, ``rp.<cmd|evt>.<host|pool|plane>.<name>.<ru
 LOG_STREAM = "RUNPLANE_LOG"
 OUTPUT_STREAM = "RUNPLANE_OUTPUT"
 TELEMETRY_STREAM = "RUNPLANE_TELEMETRY"
+TIMERS_STREAM = "RUNPLANE_TIMERS"
 
 ALL_COMMANDS = "rp.cmd.>"
 ALL_EVENTS = "rp.evt.>"
 ALL_OUTPUT = "rp.out.>"
 ALL_TELEMETRY = "rp.tel.>"
+ALL_TIMERS = "rp.tim.>"
 PLANE_COMMANDS = "rp.cmd.plane.>"
 
 PLANE = "main"
@@ -76,6 +78,21 @@ def run_story(run_id: str) -> str:
 def telemetry(host: str) -> str:
     """``rp.tel.<host>``: heartbeat and samples of one host."""
     return f"rp.tel.{host}"
+
+
+def notification_event(target: str) -> str:
+    """``rp.evt.plane.notify.<target>``: whether a target could be told for a test; of no run."""
+    return f"rp.evt.plane.notify.{target}"
+
+
+def timer(kind: str, name: str, key: str) -> str:
+    """``rp.tim.at.<kind>.<name>.<key>``: where a timer waits; one that is set again under its key is moved."""
+    return f"rp.tim.at.{kind}.{name}.{key}"
+
+
+def due(kind: str, name: str) -> str:
+    """``rp.tim.due.<kind>.<name>``: where a timer goes when its time has come."""
+    return f"rp.tim.due.{kind}.{name}"
 
 
 def output(host: str, run_id: str, attempt: int, stream: str) -> str:

@@ -25,6 +25,8 @@ from runplane.contract.events import (
     ConditionRaised,
     DiagnosisTaken,
     LeftoversFound,
+    NotificationDelivered,
+    NotificationFailed,
     OutcomeOverridden,
     ProcessExited,
     ProcessSpawned,
@@ -126,7 +128,13 @@ def _of_the_run(  # noqa: C901 - one flat case a record
             return _NOTHING  # they move the status, which is all they say
         case RunUnreachable() | RunTerminating() | TerminationEscalated():
             return _NOTHING  # they are told of the state around the run
-        case CommandRejected() | ReportSetAside() | DiagnosisTaken():
+        case (
+            CommandRejected()
+            | ReportSetAside()
+            | DiagnosisTaken()
+            | NotificationDelivered()
+            | NotificationFailed()
+        ):
             return _NOTHING  # for the audit log
         case StartRun() | KillRun() | RestartRun() | ForceCompleteRun():
             return _NOTHING  # an order states no fact; a run's first order is folded before it is a run

@@ -22,7 +22,15 @@ from runplane.core.state import RunState
 from runplane.core.status import is_expected
 
 AFTER_THE_END: Final = frozenset(
-    {"CommandRejected", "RestartAccepted", "TreeVerifiedGone", "ProcessExited", "DiagnosisTaken"}
+    {
+        "CommandRejected",
+        "RestartAccepted",
+        "TreeVerifiedGone",
+        "ProcessExited",
+        "DiagnosisTaken",
+        "NotificationDelivered",
+        "NotificationFailed",
+    }
 )
 """Facts that may still be told of an ended run: a detached tree ends later, a restart comes later."""
 

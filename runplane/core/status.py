@@ -79,7 +79,7 @@ NEUTRAL: Final = frozenset(
         "DiagnoseRun", "StartRun", "CommandRejected", "RestartAccepted", "ProgressReported", "StepStarted",
         "StepCompleted", "StepFailed", "ReportSetAside", "ConditionRaised", "ConditionCleared",
         "DiagnosisTaken", "TerminationEscalated", "LeftoversFound", "SurvivorsFound", "ProcessExited",
-        "TreeVerifiedGone", "RunReachable",
+        "TreeVerifiedGone", "RunReachable", "NotificationDelivered", "NotificationFailed",
     }
 )  # fmt: skip
 """Records that are told without moving the status."""

@@ -72,6 +72,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
 @pytest.fixture(scope="module")
 def plane(broker: BrokerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlaneProcess]:
     plane = ControlPlaneProcess(tmp_path_factory.mktemp("plane"), broker)
+    (plane.home / "notifications.yaml").write_text(
+        "targets: [{name: chat, apprise: 'env:CHAT', on: [stuck]}]"
+    )
     plane.start()
     yield plane
     plane.stop()
