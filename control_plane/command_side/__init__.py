@@ -4,7 +4,9 @@
 ``parameters`` and ``arguments`` check, ``desk`` publishes, ``repetition`` makes a repeated request harmless.
 """
 
-from control_plane.command_side.bulk import BulkKill, BulkResult, kill_runs
+from collections.abc import Sequence
+
+from control_plane.command_side.bulk import BulkKill, BulkResult, kill_chosen, kill_runs
 from control_plane.command_side.desk import Desk
 from control_plane.command_side.registry import Applied, WorkflowRegistry
 from control_plane.command_side.requests import (
@@ -44,6 +46,12 @@ class CommandSide:
     async def kill_runs(self, request: KillRunsRequest, actor: Actor, key: str | None = None) -> BulkKill:
         """Kill every open run that the selector matches, or say which it would be."""
         return await kill_runs(self._runs, self._read_model, request, actor, key)
+
+    async def kill_chosen(
+        self, run_ids: Sequence[str], order: KillRequest, actor: Actor, *, dry_run: bool = False
+    ) -> list[BulkResult]:
+        """Kill these runs, or say which of them would be killed; each has its own result."""
+        return await kill_chosen(self._runs, self._read_model, run_ids, order, actor, dry_run=dry_run)
 
 
 __all__ = [

@@ -1,6 +1,7 @@
 """Killing many at once: open runs by selector, each by a command of its own, each with its own result."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Literal
 
 from control_plane.command_side.requests import KillRequest, KillRunsRequest
@@ -57,6 +58,38 @@ async def kill_runs(
 
     results = await asyncio.gather(*(kill(run) for run in matched))
     return BulkKill(dry_run=False, matched=len(matched), truncated=truncated, results=tuple(results))
+
+
+async def kill_chosen(
+    commands: RunCommands,
+    read_model: ReadModel,
+    run_ids: Sequence[str],
+    order: KillRequest,
+    actor: Actor,
+    *,
+    dry_run: bool,
+) -> list[BulkResult]:
+    """Kill these runs, each with its own result, in the order given; ``dry_run`` publishes nothing."""
+    free = asyncio.Semaphore(AT_ONCE)
+
+    async def kill(run_id: str) -> BulkResult:
+        run = read_model.run(run_id)
+        if run is None:
+            return BulkResult(
+                run_id=run_id,
+                status=Status.LOST,
+                result="refused",
+                code="run_not_found",
+                message="there is no such run",
+            )
+        if dry_run:
+            return BulkResult(
+                run_id=run_id, status=run.status, result="already_ended" if run.status.ended else "would_kill"
+            )
+        async with free:
+            return await _kill_one(commands, run, order, actor, None)
+
+    return list(await asyncio.gather(*(kill(run_id) for run_id in run_ids)))
 
 
 async def _kill_one(

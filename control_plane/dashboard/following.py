@@ -43,6 +43,11 @@ def call(client: Client, function: str, *arguments: object) -> None:
     client.run_javascript(f"rp.{function}({', '.join(json.dumps(one) for one in arguments)})")
 
 
+def call_raw(client: Client, script: str) -> None:
+    """A call whose arguments were encoded before, once for all viewers."""
+    client.run_javascript(script)
+
+
 @asynccontextmanager
 async def told_of(context: Context, run_id: str) -> AsyncIterator[asyncio.Event]:
     """An event that is set whenever the run, or what its host last sampled, may have changed; it is set at first."""

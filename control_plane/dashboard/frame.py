@@ -9,9 +9,16 @@ from nicegui import ui
 from control_plane.dashboard import words
 from runplane.contract.run import Status
 
+_PAGES = {
+    "Overview": "/",
+    "Runs": "/runs",
+    "Hosts": "/hosts",
+    "Workflows": "/workflows",
+    "Audit": "/audit",
+}
 _FILES = Path(__file__).parent
 _SCRIPTS = "\n".join(
-    (_FILES / name).read_text(encoding="utf-8") for name in ("page.js", "table.js", "run.js")
+    (_FILES / name).read_text(encoding="utf-8") for name in ("page.js", "charts.js", "table.js", "run.js")
 )
 _POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; "
@@ -21,8 +28,11 @@ _POLICY = (
 
 
 @contextmanager
-def page(title: str, *, fills: bool = False) -> Iterator[None]:
-    """A page: head and body. One that ``fills`` the window does not scroll; its content does."""
+def page(title: str, *, section: str = "", fills: bool = False) -> Iterator[None]:
+    """A page: head and body. ``section``: which of the main pages it belongs to, where it is none of them.
+
+    One that ``fills`` the window does not scroll; its content does.
+    """
     ui.page_title(f"{title} · Runplane")
     ui.add_head_html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">')
     ui.add_css(_FILES / "style.css")
@@ -31,8 +41,9 @@ def page(title: str, *, fills: bool = False) -> Iterator[None]:
     with ui.header(elevated=False).classes("rp-head items-center no-wrap"):
         ui.link("Runplane", "/").classes("rp-brand")
         with ui.element("nav").classes("rp-nav").props('aria-label="Pages"'):
-            ui.link("Runs", "/").props('aria-current="page"' if title == "Runs" else "")
-            ui.link("API", "/docs")
+            for name, address in _PAGES.items():
+                ui.link(name, address).props('aria-current="page"' if name == (section or title) else "")
+            ui.link("API", "/docs").classes("rp-wide-only")
         ui.space()
         toggle = ui.button(icon="contrast").props('flat round dense color=inherit aria-label="Dark or light"')
         toggle.on("click", js_handler="() => rp.otherTheme()").tooltip("Dark or light")
@@ -44,6 +55,13 @@ def pill(status: Status) -> ui.label:
     """The status, coloured."""
     live = " rp-live" if not status.ended and status is not Status.PENDING else ""
     return ui.label(words.status(status)).classes(f"rp-pill rp-{words.STATUS_HUE[status]}{live}")
+
+
+def empty(what: str, then: str) -> None:
+    """What stands where there is nothing yet, and what to type."""
+    with ui.element("div").classes("rp-empty"):
+        ui.label(what)
+        ui.label(then).classes("rp-soft")
 
 
 def figure(label: str, value: str = words.NOTHING) -> ui.label:

@@ -1,14 +1,16 @@
-"""The rows of the live table, kept once for all viewers: a viewer asks what changed since it last asked.
+"""The rows of the live table, kept once for all viewers, and what changed of them, tick by tick.
 
-Fed by the read model's changes and by what hosts sample, never by asking around; nothing is done while nobody looks.
-The rows are every open run and the newest ended ones, ``MOST_ROWS`` of them.
+Fed by the read model's changes and by what hosts sample, never by asking around; nothing is done while nobody looks. A
+tick is made at most every ``TICK_SECONDS``: the fields that changed, encoded once however many look. A viewer takes the
+ticks it has not seen; one that is too far behind, or was away, begins again with all rows. So no viewer, slow or gone,
+makes anything grow. The rows are every open run and the newest ended ones, ``MOST_ROWS`` of them.
 """
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -18,44 +20,41 @@ from control_plane.read_model import RunFilter
 from control_plane.read_model.changes import Ending
 from runplane.contract.run import OPEN, Run, Status
 
-MOST_ROWS = 2_000
+MOST_ROWS = 5_000
 IDLE_SECONDS = 60.0
 """How long the rows are kept up to date after the last viewer has left."""
-SAMPLE_SECONDS = 1.0
+SAMPLE_SECONDS = 0.5
 COUNT_SECONDS = 0.5
+TICK_SECONDS = 0.5
+TICKS_KEPT = 20
+SPARK_POINTS = 24
 _PAGE = 50
 
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Delta:
-    """What changed up to ``turn``: rows to show, and ids of rows that have made room."""
-
-    turn: int
-    rows: list[Row]
-    gone: list[str]
-
-
 class LiveRows:
-    """Rows by run id, each with the turn in which it last changed."""
+    """Rows by run id. ``turn`` counts the ticks."""
 
     def __init__(self, context: Context) -> None:
         """Empty; the first viewer fills it."""
         self._context = context
-        self._rows: dict[str, tuple[int, Row]] = {}
-        self._changed: dict[str, int] = {}
-        self._gone: deque[tuple[int, str]] = deque(maxlen=MOST_ROWS)
+        self._rows: dict[str, Row] = {}
+        self._told: dict[str, Row] = {}
+        self._changed: set[str] = set()
+        self._gone: set[str] = set()
+        self._ticks: deque[str] = deque(maxlen=TICKS_KEPT)
         self._open: set[str] = set()
         self._viewers: set[asyncio.Event] = set()
         self._left_at = monotonic()
         self._task: asyncio.Task[None] | None = None
+        self._dirty = asyncio.Event()
         self._counts: tuple[float, int, dict[str, int]] = (0.0, -1, {})
         self.turn = 0
 
     @contextmanager
     def viewer(self) -> Iterator[asyncio.Event]:
-        """An event that is set whenever something changed, for as long as the block lasts; whoever waits clears it."""
+        """An event that is set with every tick, for as long as the block lasts; whoever waits clears it."""
         self.start()
         changed = asyncio.Event()
         changed.set()
@@ -78,17 +77,15 @@ class LiveRows:
             self._task = asyncio.create_task(self._follow(), name="dashboard rows")
 
     def rows(self) -> list[Row]:
-        """All rows."""
-        return [row for _, row in self._rows.values()]
+        """All rows, as they were at :attr:`turn`."""
+        return list(self._told.values())
 
-    def since(self, turn: int) -> Delta:
-        """What changed after a turn."""
-        rows = []
-        for run_id, at in reversed(self._changed.items()):
-            if at <= turn:
-                break
-            rows.append(self._rows[run_id][1])
-        return Delta(turn=self.turn, rows=rows, gone=[run_id for at, run_id in self._gone if at > turn])
+    def since(self, turn: int) -> list[str] | None:
+        """The ticks after a turn, each a JSON text ``[patches, gone]``; None where they are not kept any more."""
+        missed = self.turn - turn
+        if missed > len(self._ticks):
+            return None
+        return list(self._ticks)[len(self._ticks) - missed :] if missed else []
 
     def counts(self) -> dict[str, int]:
         """How many runs of each status; counted anew at most every ``COUNT_SECONDS``, for all viewers together."""
@@ -101,7 +98,10 @@ class LiveRows:
 
     async def _follow(self) -> None:
         async with self._context.read_model.subscribe() as changes:
-            sampling = asyncio.create_task(self._follow_samples(), name="dashboard samples")
+            beside = [
+                asyncio.create_task(self._follow_samples(), name="dashboard samples"),
+                asyncio.create_task(self._tick_for_ever(), name="dashboard ticks"),
+            ]
             try:
                 await self._load()
                 async for change in changes:
@@ -114,9 +114,35 @@ class LiveRows:
             except Ending:
                 return
             finally:
-                sampling.cancel()
-                with suppress(asyncio.CancelledError):
-                    await sampling
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            self.tick()
+            await asyncio.sleep(TICK_SECONDS)
+
+    def tick(self) -> None:
+        """Tell what has changed since the last tick: of known rows the fields that differ, of new ones all."""
+        patches = []
+        for run_id in self._changed - self._gone:
+            row, told = self._rows[run_id], self._told.get(run_id)
+            if told is None:
+                patches.append(row)
+            elif patch := {name: value for name, value in row.items() if told[name] != value}:
+                patches.append({"run_id": run_id, **patch})
+            self._told[run_id] = row
+        gone = [run_id for run_id in self._gone if self._told.pop(run_id, None) is not None]
+        self._changed.clear()
+        self._gone.clear()
+        if patches or gone:
+            self.turn += 1
+            self._ticks.append(json.dumps([patches, gone], ensure_ascii=False, separators=(",", ":")))
+        for viewer in self._viewers:
+            viewer.set()
 
     async def _load(self) -> None:
         """Read every open run and the newest ones, a page at a time, so that requests are served meanwhile."""
@@ -142,10 +168,11 @@ class LiveRows:
                 async for changed in hosts:
                     for run_id in self._open:
                         self._sample(run_id, changed)
+                    self._dirty.set()  # hosts have changed, too
                     await asyncio.sleep(SAMPLE_SECONDS)
 
     def _sample(self, run_id: str, hosts: frozenset[str]) -> None:
-        row = self._rows[run_id][1]
+        row = self._rows[run_id]
         if row["host"] not in hosts:
             return
         used = self._context.telemetry.resources(run_id)
@@ -160,12 +187,16 @@ class LiveRows:
 
     def _put(self, run: Run, *, newest: bool = True) -> None:
         before = self._rows.get(run.run_id)
-        if before is not None and before[1]["seq"] > run.seq:
+        if before is not None and before["seq"] > run.seq:
             return
         if before is None and not newest and len(self._rows) >= MOST_ROWS:
             return
         row = row_of(run)
-        if before is not None and before[1] == row:
+        if before is not None:
+            row["spark"] = before["spark"]
+        elif not run.status.ended:
+            row["spark"] = self._spark(run.run_id)
+        if before is not None and before == row:
             return
         if run.status.ended:
             self._open.discard(run.run_id)
@@ -175,22 +206,24 @@ class LiveRows:
         if len(self._rows) > MOST_ROWS:
             self._make_room()
 
+    def _spark(self, run_id: str) -> list[int]:
+        """The course of its CPU so far; the browser goes on with it."""
+        return [round(one.cpu_percent) for one in self._context.telemetry.samples(run_id)[-SPARK_POINTS:]]
+
     def _show(self, row: Row) -> None:
         run_id = row["run_id"]
-        self.turn += 1
-        self._rows[run_id] = (self.turn, row)
-        self._changed.pop(run_id, None)
-        self._changed[run_id] = self.turn
-        for viewer in self._viewers:
-            viewer.set()
+        self._rows[run_id] = row
+        self._gone.discard(run_id)
+        self._changed.add(run_id)
+        self._dirty.set()
 
     def _make_room(self) -> None:
         """Let the oldest ended runs go, a tenth at once; open ones stay, however old."""
-        ended = [row for _, row in self._rows.values() if row["ended"] is not None]
+        ended = [row for row in self._rows.values() if row["ended"] is not None]
         for row in sorted(ended, key=lambda row: row["created"])[: MOST_ROWS // 10]:
             del self._rows[row["run_id"]]
-            del self._changed[row["run_id"]]
-            self._gone.append((self.turn, row["run_id"]))
+            self._gone.add(row["run_id"])
+        self._dirty.set()
 
 
 def row_of(run: Run) -> Row:
@@ -214,5 +247,6 @@ def row_of(run: Run) -> Row:
         "host": run.host or "",
         "cpu": round(shown.cpu_percent) if shown else None,
         "memory": shown.rss_bytes if shown else None,
+        "spark": [],
         "by": run.requested_by,
     }

@@ -1,11 +1,15 @@
 """Puts the dashboard onto the application."""
 
 from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse
 from nicegui import ui
 
 from control_plane.context import Context
-from control_plane.dashboard import run_page, runs_page
+from control_plane.dashboard import audit_page, hosts_page, overview_page, run_page, runs_page, workflows_page
+from control_plane.dashboard.audit_search import Search
 from control_plane.dashboard.live import LiveRows
+from control_plane.dashboard.narrowing import Narrowing
+from control_plane.dashboard.overview_facts import Overview
 from runplane.contract.run import Actor
 
 RECONNECT_SECONDS = 10.0
@@ -17,18 +21,47 @@ _ICON = (
 )
 
 
+def _viewer(request: Request) -> Actor:
+    """Who looks: set by the gate; what they ask for comes through the dashboard."""
+    actor: Actor = request.state.actor
+    return actor.model_copy(update={"surface": "dashboard"})
+
+
 def mount(app: FastAPI, context: Context) -> None:
     """Add the pages; whoever reaches one has been let in by the authentication of the whole application."""
     live = LiveRows(context)
+    facts = Overview(context)
 
     @ui.page("/")
-    def runs(status: str = "", q: str = "") -> None:
-        runs_page.build(live, status, q)
+    def overview(request: Request) -> RedirectResponse | None:
+        if request.query_params:  # where the table once stood; links to it go on
+            return RedirectResponse(f"/runs?{request.url.query}")
+        overview_page.build(live, facts)
+        return None
+
+    @ui.page("/runs")
+    def runs(request: Request) -> None:
+        runs_page.build(context, live, Narrowing.of(request.query_params), _viewer(request))
+
+    @ui.page("/hosts")
+    def hosts() -> None:
+        hosts_page.build(context, live)
+
+    @ui.page("/workflows")
+    def workflows() -> None:
+        workflows_page.build_list(context)
+
+    @ui.page("/workflows/{name}")
+    def workflow(name: str, request: Request) -> None:
+        workflows_page.build_one(context, name, _viewer(request))
+
+    @ui.page("/audit")
+    def audit(request: Request) -> None:
+        audit_page.build(context, Search.of(request.query_params))
 
     @ui.page("/runs/{run_id}")
     def run(run_id: str, request: Request) -> None:
-        actor: Actor = request.state.actor
-        run_page.build(context, run_id, actor.model_copy(update={"surface": "dashboard"}))
+        run_page.build(context, run_id, _viewer(request))
 
     ui.run_with(
         app,

@@ -24,13 +24,13 @@ def build(context: Context, run_id: str, actor: Actor) -> None:
     """Build the page for one viewer."""
     run = context.read_model.run(run_id) if is_run_id(run_id) else None
     if run is not None:
-        with page(run_id, fills=True):
+        with page(run_id, section="Runs", fills=True):
             RunPage(context, run, actor)
         return
     with page("No such run"), ui.card().classes("rp-card gap-2"):
         ui.label(f"There is no run {words.one_line(run_id, 60)}").classes("rp-title")
         ui.label("Its id may be misspelt, or it belongs to another control plane.").classes("rp-soft")
-        ui.link("All runs", "/").classes("rp-link")
+        ui.link("All runs", "/runs").classes("rp-link")
 
 
 class RunPage:

@@ -82,7 +82,7 @@
     refresh() {
       this.element.replaceChildren();
       if (narrowed) {
-        this.element.append(withText('p', '', 'No run is like that. Choose another status, or empty the search.'));
+        this.element.append(withText('p', '', 'No run is like that. Take a filter away, or empty the search.'));
       } else {
         this.element.append(withText('p', '', 'No run yet. Start one:'), withText('code', '', 'runplane run WORKFLOW'));
       }
@@ -95,12 +95,60 @@
     if (api.getDisplayedRowCount() === 0) api.showNoRowsOverlay();
   };
 
-  rp.send = (id, rows, gone) => {
+  const SPARK_POINTS = 24;
+  const SVG = 'http://www.w3.org/2000/svg';
+
+  // The course of the CPU, as a line over its own greatest value; at least one core fills the height.
+  rp.spark = ({ value }) => {
+    const picture = document.createElementNS(SVG, 'svg');
+    picture.setAttribute('viewBox', '0 0 80 22');
+    picture.setAttribute('class', 'rp-spark');
+    picture.setAttribute('aria-hidden', 'true');
+    if (!value || value.length < 2) return picture;
+    const most = Math.max(100, ...value);
+    const points = value.map((one, number) => `${(number * 80) / (SPARK_POINTS - 1)},${21 - (20 * one) / most}`);
+    const line = document.createElementNS(SVG, 'polyline');
+    line.setAttribute('points', points.join(' '));
+    picture.append(line);
+    return picture;
+  };
+
+  const patched = (before, patch) => {
+    const row = { ...before, ...patch };
+    if ('cpu' in patch) row.spark = patch.cpu === null ? [] : [...before.spark, patch.cpu].slice(-SPARK_POINTS);
+    if ('cpu' in patch) row.sparkAt = Date.now();
+    return row;
+  };
+
+  // Only what changes is sent: where nothing came for a while, the course went on as it was.
+  const SPARK_EVERY = 2000;
+  const goOn = api => {
+    const now = Date.now();
+    const update = [];
+    for (const { data } of api.getRenderedNodes()) {
+      if (!data || data.cpu === null || now - (data.sparkAt ?? 0) < SPARK_EVERY * 1.5) continue;
+      update.push({ ...data, spark: [...data.spark, data.cpu].slice(-SPARK_POINTS), sparkAt: now });
+    }
+    if (update.length) api.applyTransaction({ update });
+  };
+
+  rp.sendAll = (id, rows) => {
+    const api = apiOf(id);
+    if (!api) return;
+    api.setGridOption('rowData', rows);
+    sayNothing(api);
+  };
+
+  rp.send = (id, [rows, gone]) => {
     const api = apiOf(id);
     if (!api) return;
     const add = [];
     const update = [];
-    for (const row of rows) (api.getRowNode(row.run_id) ? update : add).push(row);
+    for (const row of rows) {
+      const node = api.getRowNode(row.run_id);
+      if (node) update.push(patched(node.data, row));
+      else if ('status' in row) add.push(row);
+    }
     const remove = gone.filter(run => api.getRowNode(run)).map(run => ({ run_id: run }));
     api.applyTransaction({ add, update, remove });
     sayNothing(api);
@@ -117,39 +165,55 @@
   rp.fit = ({ api, clientWidth }) => {
     if (narrow === clientWidth < NARROW) return;
     narrow = clientWidth < NARROW;
-    api.setColumnsVisible(['run_id', 'share', 'created', 'took', 'host', 'cpu', 'memory', 'by'], !narrow);
+    api.setColumnsVisible(['run_id', 'share', 'created', 'took', 'host', 'spark', 'cpu', 'memory', 'by'], !narrow);
     api.setGridOption('rowHeight', narrow ? 58 : 46);
     api.refreshCells({ force: true });
   };
 
-  const isShown = (status, sought) => ({ data }) => {
+  // Which rows are chosen: told to the page, and asked for by its button.
+  rp.chosen = id => apiOf(id)?.getSelectedRows().map(row => row.run_id) ?? [];
+  rp.selectionChanged = ({ api }) => {
+    const grid = document.querySelector('.rp-grid');
+    const id = Number(grid.id.replace(/^c/, ''));
+    getElement(id).$emit('chosen', { count: api.getSelectedRows().length });
+  };
+
+  const PERIODS = { '1h': 3600e3, '24h': 86400e3, '7d': 604800e3 };
+  const isShown = ({ status, workflow, host, stuck, started, q: sought }) => ({ data }) => {
+    if (workflow && data.workflow !== workflow) return false;
+    if (host && data.host !== host) return false;
+    if (stuck && !data.stuck) return false;
+    if (started && data.created < Date.now() - PERIODS[started]) return false;
     if (status === 'open' ? !OPEN.includes(data.status) : status && data.status !== status) return false;
     const text = [data.run_id, data.workflow, data.host, data.by, data.progress].join(' ').toLowerCase();
     return !sought || text.includes(sought);
   };
 
-  const filter = (api, status, search) => {
-    const sought = search.trim().toLowerCase();
-    narrowed = Boolean(status || sought);
+  const filter = (api, values) => {
+    const wanted = { ...values, q: values.q.trim().toLowerCase() };
+    narrowed = Object.values(wanted).some(Boolean);
     api.setGridOption('isExternalFilterPresent', () => narrowed);
-    api.setGridOption('doesExternalFilterPass', isShown(status, sought));
+    api.setGridOption('doesExternalFilterPass', isShown(wanted));
     api.onFilterChanged();
     sayNothing(api);
   };
 
-  rp.ready = ({ api }, status, search) => {
-    if (status || search) filter(api, status, search);
+  rp.ready = ({ api }, values) => {
+    if (Object.values(values).some(Boolean)) filter(api, values);
+    setInterval(() => {
+      if (!document.hidden) goOn(api);
+    }, SPARK_EVERY);
     setInterval(() => {
       if (!document.hidden) api.refreshCells({ columns: narrow ? ['workflow'] : ['created', 'took'], force: true });
     }, 1000);
   };
 
-  rp.narrow = (id, status, search) => {
+  rp.narrow = (id, values) => {
     const api = apiOf(id);
     if (!api) return;
-    filter(api, status, search);
+    filter(api, values);
     const address = new URL(location.href);
-    for (const [name, value] of [['status', status], ['q', search]]) {
+    for (const [name, value] of Object.entries(values)) {
       if (value) address.searchParams.set(name, value);
       else address.searchParams.delete(name);
     }

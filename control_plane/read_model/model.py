@@ -115,6 +115,14 @@ class ReadModel:
         """How many open runs are stuck, by verdict."""
         return queries.stuck_counts(self._reader)
 
+    def activity(self, since: datetime, bucket_seconds: int) -> list[tuple[int, str, int]]:
+        """How many runs were asked for (``started``) and ended, by bucket since a moment and by ending."""
+        return queries.activity(self._reader, since, bucket_seconds)
+
+    def outcomes(self, since: datetime) -> list[tuple[str, str, int]]:
+        """How the runs of each workflow have ended since a moment: workflow, status, how many."""
+        return queries.outcomes(self._reader, since)
+
     # Records
 
     def events(self, asked: EventFilter) -> list[Record]:

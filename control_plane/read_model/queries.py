@@ -55,6 +55,28 @@ def stuck_counts(connection: sqlite3.Connection) -> dict[str, int]:
     )
 
 
+def activity(
+    connection: sqlite3.Connection, since: datetime, bucket_seconds: int
+) -> list[tuple[int, str, int]]:
+    """How many were asked for and ended, by bucket since a moment: its number, ``started`` or the ending, how many."""
+    begin, width = micros(since), bucket_seconds * 1_000_000
+    rows = connection.execute(
+        "SELECT (created_at - ?1) / ?2, 'started', count(*) FROM runs WHERE created_at >= ?1 GROUP BY 1 UNION ALL "
+        "SELECT (ended_at - ?1) / ?2, status, count(*) FROM runs WHERE ended_at >= ?1 AND ended_at >= 0 GROUP BY 1, 2",
+        (begin, width),
+    )
+    return [(int(bucket), str(what), int(count)) for bucket, what, count in rows]
+
+
+def outcomes(connection: sqlite3.Connection, since: datetime) -> list[tuple[str, str, int]]:
+    """How the runs of each workflow have ended since a moment: workflow, status, how many."""
+    rows = connection.execute(
+        "SELECT workflow, status, count(*) FROM runs WHERE ended_at >= ? AND ended_at >= 0 GROUP BY 1, 2",
+        (micros(since),),
+    )
+    return [(str(workflow), str(status), int(count)) for workflow, status, count in rows]
+
+
 def open_runs_by_host(connection: sqlite3.Connection) -> dict[str, int]:
     """How many runs every host holds."""
     held = [status for status in _OPEN if status != "pending"]
@@ -71,6 +93,7 @@ def records(connection: sqlite3.Connection, asked: EventFilter) -> list[Record]:
     """The records that match, in log order."""
     clauses, values = ["seq > ?"], [asked.since_seq]
     given: list[tuple[str, object]] = [
+        ("seq < ?", asked.before_seq),
         ("type = ?", asked.type),
         ("actor = ?", asked.actor),
         ("host = ?", asked.host),

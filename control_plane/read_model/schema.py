@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 NONE = -1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHECKED_BYTES = 64 * 2**20
@@ -28,6 +28,7 @@ CREATE INDEX runs_by_creation ON runs (created_at, first_seq);
 CREATE INDEX runs_by_status ON runs (status, created_at, first_seq);
 CREATE INDEX runs_by_workflow ON runs (workflow, created_at, first_seq);
 CREATE INDEX runs_by_host ON runs (host, status);
+CREATE INDEX runs_by_end ON runs (ended_at) WHERE ended_at >= 0;
 CREATE INDEX runs_stuck ON runs (created_at, first_seq) WHERE stuck = 1;
 CREATE TABLE records (
     seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, type TEXT NOT NULL, run_id TEXT, related_run_id TEXT,

@@ -45,7 +45,7 @@ class RunPage(Value):
 
 
 class EventFilter(Query):
-    """Which records of the log, in log order. ``since_seq`` is exclusive; times are the broker's.
+    """Which records of the log, in log order. ``since_seq`` and ``before_seq`` are exclusive; times are the broker's.
 
     ``run_id`` finds the run's own story and the orders that name it from another's (a restart).
     ``newest`` takes the last ``limit`` records instead of the first.
@@ -57,6 +57,7 @@ class EventFilter(Query):
     host: str | None = None
     command_id: str | None = None
     since_seq: int = 0
+    before_seq: int | None = None
     since: datetime | None = None
     until: datetime | None = None
     newest: bool = False
