@@ -93,17 +93,21 @@ class Telemetry:
         self._subscribers: set[HostChanges] = set()
         self.unreadable = 0
         self._ended = False
+        self._listening_since: float | None = None
 
     async def run(self) -> None:
         """Follow the stream for ever."""
         known = await self._bus.last_seq(TELEMETRY_STREAM)
         reader = self._bus.read_telemetry(last_per_subject=True)
         watch = asyncio.create_task(self._watch_presence(), name="presence")
+        forget = self._bus.on_wake(self.listen_anew)
+        self.listen_anew()
         try:
             async for batch in reader:
                 for message in batch:
                     self.take(message, live=message.seq > known)
         finally:
+            forget()
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
@@ -125,6 +129,17 @@ class Telemetry:
             self.unreadable += 1
             return
         self._keep(said, moment(message.time_ns // 1000), live=live)
+
+    def listen_anew(self) -> None:
+        """From now on heartbeats can come: it began, or the broker is reached again."""
+        self._listening_since = self._clock()
+
+    @property
+    def settled(self) -> bool:
+        """Whether heartbeats could have come for so long that a host without one is absent."""
+        if self._listening_since is None or self._clock() - self._listening_since <= ABSENT_SECONDS:
+            return False
+        return self._bus.connected
 
     def resources(self, run_id: str) -> Resources | None:
         """The last sample of the run's tree; None where there is none, or the run has ended."""

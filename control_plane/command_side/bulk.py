@@ -7,6 +7,8 @@ from typing import Literal
 from control_plane.command_side.requests import KillRequest, KillRunsRequest
 from control_plane.command_side.runs import RunCommands
 from control_plane.read_model import ReadModel, RunFilter
+from control_plane.read_model.unreachable import STUCK
+from control_plane.read_model.unreachable import VERDICT as UNREACHABLE
 from runplane.contract.errors import RunplaneError
 from runplane.contract.ids import RecordId, RunId
 from runplane.contract.run import OPEN, Actor, Run, Status
@@ -113,6 +115,13 @@ async def _kill_one(
     )
 
 
+def _is_meant(run: Run, request: KillRunsRequest) -> bool:
+    """A run whose host is merely silent is not killed for being stuck: the order would wait, and hit a healthy run."""
+    if not request.selector.stuck:
+        return True
+    return any(one.type == STUCK and one.verdict != UNREACHABLE for one in run.conditions)
+
+
 def _matching(read_model: ReadModel, request: KillRunsRequest) -> tuple[list[Run], bool]:
     selector = request.selector
     statuses = tuple(OPEN) if selector.status is None else (selector.status,)
@@ -130,7 +139,7 @@ def _matching(read_model: ReadModel, request: KillRunsRequest) -> tuple[list[Run
                 cursor=cursor,
             )
         )
-        found.extend(run for run in page.items if run.status in statuses)
+        found.extend(run for run in page.items if run.status in statuses and _is_meant(run, request))
         cursor = page.next_cursor
         if cursor is None:
             return found, False

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 from control_plane.context import Context
 from control_plane.health.check import Check, degraded, ok
 from control_plane.read_model import HostView, RunFilter
+from control_plane.read_model.unreachable import VERDICT
 from runplane.contract.run import OPEN, Condition, Run
 
 NAMED = 10
@@ -63,10 +64,10 @@ async def stuck(context: Context) -> Check:
         f"{_count(page.total, 'run')} stuck, {run.run_id} ({run.workflow}) for longest, since "
         f"{_iso(condition.since)}: {condition.detail or condition.verdict}"
     )
-    todo = (
-        f"`runplane diagnose {run.run_id}`, then `runplane kill` or `runplane restart` it; `runplane ps --stuck` lists "
-        "all"
-    )
+    todo = f"`runplane diagnose {run.run_id}`, then `runplane kill` or `runplane restart` it"
+    if condition.verdict == VERDICT:
+        todo = f"`runplane hosts`, and start the agent of host {run.host}"
+    todo += "; `runplane ps --stuck` lists all"
     return degraded(
         "stuck",
         detail,

@@ -22,7 +22,14 @@ class Pulse(Value):
 
 
 class Live(Protocol):
-    """Whoever follows the telemetry stream."""
+    """Whoever follows the telemetry stream.
+
+    ``settled``: it has been followed for so long that a host which was not heard from is not there.
+    """
+
+    @property
+    def settled(self) -> bool:
+        """Whether silence means something."""
 
     def resources(self, run_id: str) -> Resources | None:
         """The last sample of the run's tree."""
@@ -35,7 +42,9 @@ class Live(Protocol):
 
 
 class Silence:
-    """Nothing was heard of anyone: what a rebuild and the audit see."""
+    """Nothing was heard of anyone: what a rebuild and the audit see. It means nothing either."""
+
+    settled = False
 
     def resources(self, run_id: str) -> Resources | None:  # noqa: ARG002
         """Nothing."""

@@ -17,6 +17,7 @@ from control_plane.read_model.live import Live, Silence
 from control_plane.read_model.projection import Projection
 from control_plane.read_model.schema import open_file
 from control_plane.read_model.totals import Totals
+from control_plane.read_model.unreachable import VERDICT, Joined, is_heard, with_unreachable
 from control_plane.read_model.views import (
     EventFilter,
     HostStatus,
@@ -90,7 +91,8 @@ class ReadModel:
 
     def runs(self, asked: RunFilter) -> RunPage:
         """One page of runs. InvalidInput for a sort or cursor that cannot be."""
-        ids, following, total = queries.run_ids(self._reader, asked)
+        unreachable = self._unreachable() if asked.stuck is not None else ()
+        ids, following, total = queries.run_ids(self._reader, asked, unreachable)
         return RunPage(items=tuple(filter(None, map(self.run, ids))), next_cursor=following, total=total)
 
     def state_at(self, run_id: str, seq: int | None = None, time: datetime | None = None) -> RunState:
@@ -112,8 +114,11 @@ class ReadModel:
         return queries.status_counts(self._reader)
 
     def stuck_counts(self) -> dict[str, int]:
-        """How many open runs are stuck, by verdict."""
-        return queries.stuck_counts(self._reader)
+        """How many open runs are stuck, by verdict; each counts once, and those on silent hosts as such."""
+        unreachable = self._unreachable()
+        counts = queries.stuck_counts(self._reader, unreachable)
+        held = queries.open_runs_by_host(self._reader) if unreachable else {}
+        return counts | {VERDICT: sum(held.get(host_id, 0) for host_id in unreachable)}
 
     def activity(self, since: datetime, bucket_seconds: int) -> list[tuple[int, str, int]]:
         """How many runs were asked for (``started``) and ended, by bucket since a moment and by ending."""
@@ -223,7 +228,19 @@ class ReadModel:
     def _overlay(self, state: RunState) -> Run | None:
         if state.run is None or state.run.status.ended:
             return state.run
-        return view(state, self._live.resources(state.run.run_id))
+        run = view(state, self._live.resources(state.run.run_id)) or state.run
+        return with_unreachable(run, self._live, self._joined)
+
+    def _joined(self, host_id: str) -> Joined | None:
+        return queries.joined(self._reader, host_id)
+
+    def _unreachable(self) -> tuple[str, ...]:
+        """The hosts that are not heard from."""
+        if not self._live.settled:
+            return ()
+        return tuple(
+            host_id for host_id in queries.host_ids(self._reader) if not is_heard(self._live, host_id)
+        )
 
     def _host_view(self, joined: HostJoined, at: datetime, seq: int, *, left: bool, running: int) -> HostView:
         pulse = self._live.pulse(joined.host)

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from control_plane.read_model.schema import micros, moment
+from control_plane.read_model.unreachable import HELD, Joined
 from control_plane.read_model.views import SORTS, EventFilter, RunFilter, SetAside, WorkflowView
 from runplane.contract.envelope import Envelope, parse
 from runplane.contract.errors import InvalidInput
@@ -20,10 +21,15 @@ _OPEN = tuple(sorted(OPEN))
 _RECORD = "SELECT seq, subject, payload FROM records"
 
 
-def run_ids(connection: sqlite3.Connection, asked: RunFilter) -> tuple[list[str], str | None, int]:
-    """The ids of one page of runs, the cursor of the next page, and how many runs match in all."""
+def run_ids(
+    connection: sqlite3.Connection, asked: RunFilter, unreachable: Collection[str] = ()
+) -> tuple[list[str], str | None, int]:
+    """The ids of one page of runs, the cursor of the next page, and how many runs match in all.
+
+    What ``unreachable`` hosts hold counts as stuck.
+    """
     column, descending = _sort_of(asked.sort)
-    clauses, values = _matching(asked)
+    clauses, values = _matching(asked, unreachable)
     total = int(connection.execute(f"SELECT count(*) FROM runs{_where(clauses)}", values).fetchone()[0])  # noqa: S608
     if asked.cursor is not None:
         clauses.append(f"({column}, first_seq) {'<' if descending else '>'} (?, ?)")
@@ -44,13 +50,15 @@ def status_counts(connection: sqlite3.Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall())
 
 
-def stuck_counts(connection: sqlite3.Connection) -> dict[str, int]:
-    """How many open runs are stuck, by verdict."""
+def stuck_counts(connection: sqlite3.Connection, unreachable: Collection[str] = ()) -> dict[str, int]:
+    """How many open runs are stuck, by verdict; without those that ``unreachable`` hosts hold."""
+    held, values = _held_by(unreachable)
     return dict(
         connection.execute(
-            "SELECT json_extract(one.value, '$.verdict'), count(*) FROM runs JOIN states USING (run_id), "
+            "SELECT json_extract(one.value, '$.verdict'), count(*) FROM runs JOIN states USING (run_id), "  # noqa: S608
             "json_each(states.state, '$.run.conditions') AS one "
-            "WHERE runs.stuck = 1 AND json_extract(one.value, '$.type') = 'stuck' GROUP BY 1"
+            f"WHERE runs.stuck = 1 AND json_extract(one.value, '$.type') = 'stuck' AND NOT {held} GROUP BY 1",
+            values,
         ).fetchall()
     )
 
@@ -181,6 +189,17 @@ def workflow_versions(connection: sqlite3.Connection, name: str | None = None) -
     ]
 
 
+def host_ids(connection: sqlite3.Connection) -> list[str]:
+    """Every host that ever joined."""
+    return [host_id for (host_id,) in connection.execute("SELECT host_id FROM hosts ORDER BY host_id")]
+
+
+def joined(connection: sqlite3.Connection, host_id: str) -> Joined | None:
+    """When a host joined last, and whether it has left since."""
+    row = connection.execute("SELECT joined_at, left_seq FROM hosts WHERE host_id = ?", (host_id,)).fetchone()
+    return Joined(at=datetime.fromisoformat(row[0]), left=row[1] is not None) if row is not None else None
+
+
 def hosts(connection: sqlite3.Connection) -> list[tuple[HostJoined, datetime, int, bool]]:
     """What every host said when it joined last: the fact, when, its log position, and whether the host has left."""
     rows = connection.execute("SELECT joined, joined_at, seq, left_seq FROM hosts ORDER BY host_id")
@@ -196,7 +215,7 @@ def set_aside(connection: sqlite3.Connection, limit: int) -> list[SetAside]:
     return [SetAside(seq=seq, subject=subject, why=why) for seq, subject, why in rows]
 
 
-def _matching(asked: RunFilter) -> tuple[list[str], list[object]]:
+def _matching(asked: RunFilter, unreachable: Collection[str]) -> tuple[list[str], list[object]]:
     clauses: list[str] = []
     values: list[object] = []
     if asked.status:
@@ -207,7 +226,10 @@ def _matching(asked: RunFilter) -> tuple[list[str], list[object]]:
             clauses.append(f"{column} = ?")
             values.append(value)
     if asked.stuck is not None:
-        clauses.append(f"stuck = {int(asked.stuck)}")
+        held, hosts_and_statuses = _held_by(unreachable)
+        is_stuck = f"(stuck = 1 OR {held})" if unreachable else "stuck = 1"
+        clauses.append(is_stuck if asked.stuck else f"NOT {is_stuck}")
+        values.extend(hosts_and_statuses)
     if asked.started_after is not None:
         clauses.append("started_at > ?")
         values.append(micros(asked.started_after))
@@ -215,6 +237,14 @@ def _matching(asked: RunFilter) -> tuple[list[str], list[object]]:
         clauses.append("instr(words, ?) > 0")
         values.append(asked.q.lower())
     return clauses, values
+
+
+def _held_by(hosts: Collection[str]) -> tuple[str, list[object]]:
+    """A clause for what these hosts hold."""
+    if not hosts:
+        return "0", []
+    places, statuses = ", ".join("?" * len(hosts)), ", ".join("?" * len(HELD))
+    return f"(host IN ({places}) AND status IN ({statuses}))", [*hosts, *map(str, HELD)]
 
 
 def _where(clauses: list[str]) -> str:

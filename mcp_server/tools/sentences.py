@@ -2,7 +2,7 @@
 
 from mcp_server.untrusted import quoted
 from runplane.contract.diagnosis import Diagnosis
-from runplane.contract.run import Outcome, Run, Status
+from runplane.contract.run import HOST_UNREACHABLE, Outcome, Run, Status
 
 
 def killed(before: Run, run: Run, *, confirmed: bool, limit: float) -> str:
@@ -88,7 +88,12 @@ def standing(run: Run) -> str:
     if run.failure is not None:
         said.append(f", {run.failure.kind}: {quoted(run.failure.message)}")
     said.append(". ")
-    if stuck := stuck_of(run):
+    if (stuck := stuck_of(run)) == HOST_UNREACHABLE:
+        said.append(
+            f"Host {run.host} is not heard from: the run lives on there as far as anyone knows, and orders to it wait "
+            "for the host. Call list_hosts; the operator has to look at its machine and agent. "
+        )
+    elif stuck:
         said.append(
             f"It looks stuck ({stuck}): diagnose_workflow shows what it waits for; kill_workflow or restart_workflow "
             "end it. "

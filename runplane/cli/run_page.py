@@ -10,7 +10,7 @@ from runplane.cli.receipt import receipt_lines
 from runplane.cli.run_words import exit_text, figure_of, runtime_of, status_text, stuck_of
 from runplane.cli.size import count
 from runplane.cli.terminal import one_line
-from runplane.contract.run import Attempt, Run
+from runplane.contract.run import HOST_UNREACHABLE, Attempt, Run
 from runplane.contract.units import show_size
 
 if TYPE_CHECKING:
@@ -135,7 +135,11 @@ def _next(run: Run) -> Iterator[str]:
             yield f"runplane logs {run.run_id} --tail 20"
             yield f"runplane restart {run.run_id}"
         return
-    if stuck_of(run) is not None or run.status == "terminating":
+    stuck = stuck_of(run)
+    if stuck is not None and stuck.verdict == HOST_UNREACHABLE:
+        yield "runplane hosts"
+        return
+    if stuck is not None or run.status == "terminating":
         yield f"runplane diagnose {run.run_id}"
         yield f"runplane kill {run.run_id}" + (" --force" if run.status == "terminating" else "")
         return

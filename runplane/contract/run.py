@@ -38,6 +38,9 @@ ENDED = frozenset(
 )
 OPEN = frozenset(Status) - ENDED
 
+HOST_UNREACHABLE = "host_unreachable"
+"""The verdict of an open run whose host is not heard from: laid over it when it is read, and no record of the log."""
+
 Surface = Literal["cli", "api", "mcp", "dashboard", "policy"]
 Outcome = Literal["completed", "failed"]
 VerifiedBy = Literal["cgroup", "subreaper", "session", "environment"]
