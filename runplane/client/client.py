@@ -61,6 +61,11 @@ class Client(RunCalls, RunViews, LogCalls, RegistryCalls, NotificationCalls, Acc
         await self._wire.close()
 
     @property
+    def position(self) -> int:
+        """The log position that the last answer reflects."""
+        return self._wire.position
+
+    @property
     def url(self) -> str:
         """The control plane's address."""
         return self._wire.url

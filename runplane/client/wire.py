@@ -37,7 +37,9 @@ _MUTATIONS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class Wire:
-    """The connection to one control plane. ``seq`` is the log position of the last mutation that was answered."""
+    """The connection to one control plane. ``seq`` is the log position of the last mutation that was answered,
+    ``position`` the one that the last answer reflects.
+    """
 
     def __init__(
         self, place: Place, *, timeout: float, surface: str, transport: httpx.AsyncBaseTransport | None = None
@@ -45,6 +47,7 @@ class Wire:
         """Nothing is sent before the first request."""
         self.url = place.url
         self.seq = 0
+        self.position = 0
         self._timeout = timeout
         self._is_known = place.is_supervised
         headers = {"Runplane-Surface": surface, "Accept": "application/json"}
@@ -90,8 +93,9 @@ class Wire:
             timeout=httpx.Timeout(limit, connect=min(limit, CONNECT_WITHIN)),
         )
         response = await self._send(request, accept)
+        self.position = _seq_of(response)
         if method in _MUTATIONS:
-            self.seq = max(self.seq, _seq_of(response))
+            self.seq = max(self.seq, self.position)
         if not response.content:
             return None
         try:
