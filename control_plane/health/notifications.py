@@ -32,4 +32,6 @@ async def notifications(context: Context) -> Check:
         return degraded(
             name, f"not reached: {named}; {first.name}: {why}", todo, targets=len(targets), failed=total
         )
-    return ok(name, f"{len(targets)} targets, each was reached last time", targets=len(targets), failed=total)
+    reached = sum(target.last is not None for target in targets)
+    detail = f"{len(targets)} targets; the {reached} that were told of something were reached last time"
+    return ok(name, detail, targets=len(targets), failed=total)

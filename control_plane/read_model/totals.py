@@ -18,17 +18,18 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 6
 """Upper bounds of a duration's buckets, in seconds."""
 _MICROS = 1_000_000
 
+# The unary plus keeps SQLite from looking through all records of a type for each run.
 _STARTS = """
 SELECT spawned.time - asked.time FROM records spawned
 JOIN runs ON runs.run_id = spawned.run_id
 JOIN records asked ON asked.seq = runs.first_seq AND asked.type = 'StartRun'
 WHERE spawned.type = 'ProcessSpawned' AND spawned.seq = (
-    SELECT min(seq) FROM records WHERE run_id = spawned.run_id AND type = 'ProcessSpawned'
+    SELECT min(seq) FROM records WHERE run_id = spawned.run_id AND +type = 'ProcessSpawned'
 )
 """
 _KILLS = """
 SELECT ending.time - (
-    SELECT min(time) FROM records WHERE command_id = ending.command_id AND kind = 'cmd'
+    SELECT min(time) FROM records WHERE command_id = ending.command_id AND +kind = 'cmd'
 ) FROM records ending
 JOIN endings ON endings.seq = ending.seq
 WHERE ending.type = 'RunKilled' AND ending.command_id IS NOT NULL

@@ -148,7 +148,7 @@ def _survivors(data: Data) -> str:
 
 
 def _tries(data: Data) -> str:
-    return f" at the {data['attempts']}. attempt" if data["attempts"] > 1 else ""
+    return f" ({data['attempts']} attempts)" if data["attempts"] > 1 else ""
 
 
 def _joined(data: Data) -> str:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from control_plane.read_model import ReadModel
-from control_plane.read_model.totals import BOUNDS, Totals
+from control_plane.read_model.totals import _KILLS, _STARTS, BOUNDS, Totals
 from runplane.contract.commands import KillRun
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import OutcomeOverridden, RunCompleted, RunKilled
@@ -78,4 +78,16 @@ def test_figures_do_not_change_what_is_stored(tmp_path: Path) -> None:
     model = model_of(tmp_path, start())
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         model.totals._reader.execute("DELETE FROM records")
+    model.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [(_STARTS, "records_by_run (run_id=?)"), (_KILLS, "records_by_command (command_id=?)")],
+)
+def test_each_duration_is_looked_up_and_not_searched_for(tmp_path: Path, query: str, index: str) -> None:
+    model = model_of(tmp_path, start())
+    plan = [row[3] for row in model.totals._reader.execute(f"EXPLAIN QUERY PLAN {query}")]
+    inner = plan[next(number for number, line in enumerate(plan) if "CORRELATED" in line) + 1]
+    assert inner == f"SEARCH records USING INDEX {index}"
     model.close()
