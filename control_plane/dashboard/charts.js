@@ -25,7 +25,11 @@
 
   // Numbers are shown by kind; a function cannot come from the server.
   const KINDS = {
-    bytes: value => rp.size({ value }),
+    bytes: value => {
+      const power = value > 0 ? Math.min(4, Math.floor(Math.log2(value) / 10)) : 0;
+      const amount = value / 2 ** (10 * power);
+      return `${amount >= 10 || power === 0 ? Math.round(amount) : amount.toFixed(1)} ${['B', 'KiB', 'MiB', 'GiB', 'TiB'][power]}`;
+    },
     percent: value => `${Math.round(value)} %`,
   };
   const withFormats = options => {

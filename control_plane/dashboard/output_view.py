@@ -35,9 +35,18 @@ class OutputView:
         """Build, and begin to follow."""
         self._bus = context.bus
         self._which = Which(run_id=run_id, attempt=None, stream=None)
-        self._element = ui.element("div").classes("rp-output")
-        self._element.props('role=log aria-label="Output of the run" tabindex=0 aria-live=off')
         self._client = ui.context.client
+        with ui.element("div").classes("rp-output-place"):
+            tools = ui.element("div").classes("rp-tools").props('role=search aria-label="Output"')
+            self._element = ui.element("div").classes("rp-output")
+            self._element.props('role=log aria-label="Output of the run" tabindex=0 aria-live=off')
+            number = self._element.id
+            down = (
+                ui.element("button").classes("rp-follow").props(f"id=rp-follow-{number} type=button hidden")
+            )
+            down.on("click", js_handler=f"() => rp.outputFollow({number})")
+        with tools:
+            _tools(number)
         follow(f"output of {run_id}", self._follow)
 
     def shown(self) -> None:
@@ -49,6 +58,7 @@ class OutputView:
         the last part again and again.
         """
         call(self._client, "outputBegins", self._element.id)
+        call(self._client, "outputWatch", self._element.id)
         async with OutputReader(self._bus, self._which) as reader:
             last = await reader.last()
         back = _FIRST_LOOK_BACK
@@ -81,6 +91,41 @@ class OutputView:
         pieces = part.take()
         if pieces:
             call(self._client, "outputMore", self._element.id, pieces, some_left_out or part.skipped > 0)
+
+
+def _tools(number: int) -> None:
+    """To look for something in what is shown, to narrow it to one stream, to copy it. The browser does it all."""
+    sought = ui.element("input").classes("rp-narrow rp-search-output")
+    sought.props(
+        'type=search placeholder="Search the output" aria-label="Search the output" autocomplete=off'
+    )
+    sought.on("input", js_handler=f"event => rp.outputSearch({number}, {{ text: event.target.value }})")
+    sought.on(
+        "keydown.enter.prevent", js_handler=f"event => rp.outputStep({number}, event.shiftKey ? -1 : 1)"
+    )
+    ui.element("span").classes("rp-soft rp-found").props(f"id=rp-found-{number} role=status")
+    for text, label, by in (("↑", "Previous", -1), ("↓", "Next", 1)):
+        _button(text, f"() => rp.outputStep({number}, {by})").props(f'aria-label="{label}"')
+    with ui.element("label").classes("rp-soft rp-check"):
+        exact = ui.element("input").props("type=checkbox")
+        exact.on(
+            "change", js_handler=f"event => rp.outputSearch({number}, {{ exact: event.target.checked }})"
+        )
+        ui.label("Match case")
+    chosen = ui.element("select").classes("rp-narrow").props('aria-label="Streams"')
+    with chosen:
+        for value, text in (("", "stdout and stderr"), ("stdout", "stdout"), ("stderr", "stderr")):
+            with ui.element("option").props(f'value="{value}"'):
+                ui.label(text)
+    chosen.on("change", js_handler=f"event => rp.outputStreams({number}, event.target.value)")
+    _button("Copy", f"event => rp.outputCopy({number}, event.currentTarget)")
+
+
+def _button(text: str, handler: str) -> ui.element:
+    with ui.element("button").classes("rp-small").props("type=button") as button:
+        ui.label(text)
+    button.on("click", js_handler=handler)
+    return button
 
 
 class _LastPart:

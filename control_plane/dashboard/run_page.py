@@ -8,16 +8,20 @@ from nicegui import ui
 from control_plane.context import Context
 from control_plane.dashboard import words
 from control_plane.dashboard.actions import RunActions, receipt_card
+from control_plane.dashboard.diagnosis_view import DiagnosisView
 from control_plane.dashboard.following import call, follow, told_of
 from control_plane.dashboard.frame import figure, page, pairs, pill
 from control_plane.dashboard.output_view import OutputView
+from control_plane.dashboard.resources_view import MARKED, ResourcesView
+from control_plane.dashboard.steps_view import StepsView
 from control_plane.read_model import EventFilter
+from runplane.contract.events import DiagnosisTaken
 from runplane.contract.ids import is_run_id
 from runplane.contract.run import Actor, Run
 
 STRIDE_SECONDS = 0.25
 MOST_EVENTS = 500
-_TABS = ("Output", "Events", "Receipt", "Details")
+_TABS = ("Output", "Diagnosis", "Steps", "Resources", "Events", "Receipt", "Details")
 
 
 def build(context: Context, run_id: str, actor: Actor) -> None:
@@ -50,6 +54,7 @@ class RunPage:
                 ui.label(f"{run.workflow} · version {run.workflow_version}").classes("rp-soft")
                 ui.space()
                 self._show_buttons = RunActions(context, run.run_id, actor).buttons()
+            self._banner = ui.element("div").classes("rp-banner").props("role=alert")
             self._say = ui.label().classes("rp-say")
             with ui.element("div").classes("rp-bar rp-bar-wide") as self._bar:
                 self._fill = ui.element("div")
@@ -62,14 +67,21 @@ class RunPage:
             self._panels = {name: self._panel(name) for name in _TABS}
             with self._panels["Output"]:
                 self._output = OutputView(context, run.run_id)
-            with self._panels["Events"]:
-                self._events = (
-                    ui.element("div").classes("rp-events").props("tabindex=0 role=log aria-live=off")
+            with self._panels["Diagnosis"]:
+                self._diagnosis = DiagnosisView(
+                    context, run.run_id, actor, lambda: tabs.set_value("Diagnosis")
                 )
+            with self._panels["Steps"]:
+                self._steps = StepsView()
+            with self._panels["Resources"]:
+                self._resources = ResourcesView(context, run.run_id)
+            with self._panels["Events"]:
+                self._events = _events_place()
             self._receipt, self._details = self._panels["Receipt"], self._panels["Details"]
         tabs.on_value_change(lambda event: self._open_panel(str(event.value)))
         tabs.set_value(_TABS[0])
         self._set(run)
+        self._last_steps()
         follow(f"run {run.run_id}", self._follow)
 
     def _panel(self, name: str) -> ui.element:
@@ -81,6 +93,8 @@ class RunPage:
             panel.set_visibility(name == chosen)
         if chosen == "Output":
             self._output.shown()
+        if chosen == "Resources":
+            self._resources.begin()
 
     def _figures(self) -> None:
         with ui.row().classes("rp-figures"):
@@ -104,6 +118,13 @@ class RunPage:
                 self._add_events()
                 await asyncio.sleep(STRIDE_SECONDS)
 
+    def _last_steps(self) -> None:
+        """Steps and marks from before the events that are shown: a long story has many."""
+        told = ("StepStarted", "StepCompleted", "StepFailed", *MARKED)
+        records = self._context.read_model.story(self._run_id, told)[-MOST_EVENTS:]
+        self._steps.add(records)
+        self._resources.mark(records)
+
     def _set(self, run: Run) -> None:
         self._sample(run)
         before, self._shown = self._shown, run
@@ -114,9 +135,13 @@ class RunPage:
             with self._pill_place:
                 pill(run.status)
         self._show_buttons(run)
+        self._warn(before, run)
         self._say.set_text(
-            words.saying(run) or ("" if run.status.ended else "It has reported no progress yet.")
+            words.saying(run.model_copy(update={"conditions": ()}))
+            or ("" if run.status.ended else "It has reported no progress yet.")
         )
+        if run.status.ended and (before is None or not before.status.ended):
+            self._steps.end(_millis(run.ended_at))
         share = words.share(run.progress)
         self._bar.set_visibility(share is not None)
         self._fill.style(f"width: {100 * (share or 0):.1f}%")
@@ -128,8 +153,31 @@ class RunPage:
             self._set_receipt(run)
         self._set_details(run)
 
+    def _warn(self, before: Run | None, run: Run) -> None:
+        """What is wrong with it, and what to do next."""
+        if before is not None and before.conditions == run.conditions:
+            return
+        self._banner.clear()
+        self._banner.set_visibility(bool(run.conditions))
+        with self._banner:
+            for condition in run.conditions:
+                with ui.element("div").classes("rp-item rp-edge-amber"):
+                    with ui.element("div").classes("rp-item-head"):
+                        name = (condition.verdict or "").replace("_", " ")
+                        ui.label(f"{condition.type}: {name}" if name else condition.type).classes(
+                            "rp-pill rp-amber"
+                        )
+                        since = ui.label().classes("rp-soft rp-since")
+                        call(self._client, "time", since.id, _millis(condition.since), None)
+                    ui.label(words.one_line(condition.detail, 600)).classes("rp-item-text")
+                    if condition.type == "stuck":
+                        ui.button("Why?", icon="troubleshoot", on_click=self._diagnosis.ask).props(
+                            "outline no-caps dense"
+                        ).classes("rp-button rp-self-start")
+
     def _sample(self, run: Run) -> None:
         used = run.resources if not run.status.ended else None
+        self._resources.add(used)
         self._used.set_visibility(not run.status.ended)
         self._cpu.set_text(f"{used.cpu_percent:.0f} %" if used else words.NOTHING)
         self._memory.set_text(words.size(used.rss_bytes) if used else words.NOTHING)
@@ -155,6 +203,12 @@ class RunPage:
         if not records:
             return
         self._seq = records[-1][0]
+        if not first:
+            self._steps.add(records)
+            self._resources.mark(records)
+            for _, envelope in records:
+                if isinstance(envelope.data, DiagnosisTaken):
+                    self._diagnosis.add(envelope.data.diagnosis)
         rows = [
             (
                 seq,
@@ -193,6 +247,18 @@ class RunPage:
             lines.append(("was seen", run.override.observed))
         with self._details:
             pairs(lines)
+
+
+def _events_place() -> ui.element:
+    """The events, and a field that narrows them by type or words; the browser does it."""
+    sought = (
+        ui.element("input")
+        .classes("rp-narrow")
+        .props('type=search placeholder="Type or words" aria-label="Narrow the events" autocomplete=off')
+    )
+    place = ui.element("div").classes("rp-events").props("tabindex=0 role=log aria-live=off")
+    sought.on("input", js_handler=f"event => rp.narrowEvents({place.id}, event.target.value)")
+    return place
 
 
 def _millis(moment: datetime | None) -> int | None:
