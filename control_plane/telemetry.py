@@ -8,7 +8,7 @@ tells what was last known, and never that anyone is there now.
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -145,6 +145,10 @@ class Telemetry:
         """The last sample of the run's tree; None where there is none, or the run has ended."""
         host = self._host_of_run.get(run_id)
         return self._hosts[host].last.runs.get(run_id) if host is not None else None
+
+    def runs_of(self, hosts: Collection[str]) -> list[str]:
+        """The runs that these hosts sampled last."""
+        return [run_id for host in hosts if host in self._hosts for run_id in self._hosts[host].last.runs]
 
     def samples(self, run_id: str) -> tuple[Resources, ...]:
         """The last samples of the run, oldest first; at most ``SAMPLES_PER_RUN``."""

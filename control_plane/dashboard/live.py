@@ -41,6 +41,7 @@ class LiveRows:
         self._context = context
         self._rows: dict[str, Row] = {}
         self._told: dict[str, Row] = {}
+        self._pending: dict[str, Run] = {}
         self._changed: set[str] = set()
         self._gone: set[str] = set()
         self._ticks: deque[str] = deque(maxlen=TICKS_KEPT)
@@ -108,7 +109,8 @@ class LiveRows:
                     if change.missed:
                         await self._load()
                     elif change.run is not None:
-                        self._put(change.run)
+                        self._pending[change.run.run_id] = change.run
+                        self._dirty.set()
                     if not self._viewers and monotonic() - self._left_at > IDLE_SECONDS:
                         return
             except Ending:
@@ -127,6 +129,9 @@ class LiveRows:
 
     def tick(self) -> None:
         """Tell what has changed since the last tick: of known rows the fields that differ, of new ones all."""
+        for run in self._pending.values():  # of a run that changed often, only the last
+            self._put(run)
+        self._pending.clear()
         patches = []
         for run_id in self._changed - self._gone:
             row, told = self._rows[run_id], self._told.get(run_id)
@@ -166,14 +171,14 @@ class LiveRows:
         async with self._context.telemetry.subscribe() as hosts:
             with suppress(Ending):
                 async for changed in hosts:
-                    for run_id in self._open:
-                        self._sample(run_id, changed)
+                    for run_id in self._context.telemetry.runs_of(changed):
+                        self._sample(run_id)
                     self._dirty.set()  # hosts have changed, too
                     await asyncio.sleep(SAMPLE_SECONDS)
 
-    def _sample(self, run_id: str, hosts: frozenset[str]) -> None:
-        row = self._rows[run_id]
-        if row["host"] not in hosts:
+    def _sample(self, run_id: str) -> None:
+        row = self._rows.get(run_id)
+        if row is None or row["ended"] is not None:
             return
         used = self._context.telemetry.resources(run_id)
         cpu, memory = (round(used.cpu_percent), used.rss_bytes) if used else (None, None)

@@ -15,9 +15,9 @@
 
   rp.pill = ({ value, data }) => {
     const live = OPEN.includes(value) && value !== 'pending';
-    const text = data.stuck ? `stuck: ${data.stuck}` : String(value).replaceAll('_', ' ');
+    const text = data.stuck ? (narrow ? 'stuck' : `stuck: ${data.stuck}`) : String(value).replaceAll('_', ' ');
     const pill = withText('span', `rp-pill rp-${data.stuck ? 'amber' : HUES[value]}${live ? ' rp-live' : ''}`, text);
-    pill.title = text;
+    pill.title = data.stuck ? `stuck: ${data.stuck}` : text;
     return pill;
   };
 

@@ -71,6 +71,8 @@ def status(status: Status) -> str:
 
 def one_line(text: str, longest: int = _LONGEST) -> str:
     """A line of what a run or an operator wrote, without control sequences; what is too long ends in an ellipsis."""
+    if len(text) <= longest and text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()  # as most are: looking closer costs more than all the rest of a row
     line = " ".join(without_control_sequences(text[: 4 * longest]).split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
@@ -219,6 +221,7 @@ def gist(envelope: Envelope) -> str:
     for inner, name in (
         ("failure", "message"),
         ("condition", "detail"),
+        ("diagnosis", "sentence"),
         ("receipt", "duration_ms"),
         ("main", "pid"),
     ):
