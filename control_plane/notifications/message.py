@@ -52,7 +52,7 @@ def message_of(about: About, record: Envelope, run: Run, dashboard: str) -> Mess
         "status": "stuck" if about == "stuck" else str(run.status),
         "verdict": condition.verdict if condition is not None else None,
         "sentence": _clean(_sentence(about, record, run)),
-        "next": _next(about, run.run_id),
+        "next": _next(about, run),
         "url": f"{dashboard}/runs/{run.run_id}",
     }
     return Message(type=f"run.{about}", timestamp=record.time, data=data)
@@ -75,12 +75,20 @@ def _sentence(about: About, record: Envelope, run: Run) -> str:
         receipt = run.kill_receipt
         by = f"{receipt.requested_by} ({receipt.via})" if receipt is not None else record.actor.principal
         why = f": {receipt.reason}" if receipt is not None and receipt.reason else ""
-        return f"{who} was killed by {by}{why}"
+        return f"{who} was killed by {by}{why}" + _follower(run)
     words = {"failed": "failed", "timed_out": "ran out of time", "lost": "was lost"}[about]
-    return f"{who} {words}: {run.failure.message if run.failure is not None else 'no reason was told'}"
+    why = run.failure.message if run.failure is not None else "no reason was told"
+    return f"{who} {words}: {why}" + _follower(run)
 
 
-def _next(about: About, run_id: str) -> list[str]:
+def _follower(run: Run) -> str:
+    return f"; {run.restarted_as} follows it" if run.restarted_as is not None else ""
+
+
+def _next(about: About, run: Run) -> list[str]:
+    if run.restarted_as is not None:
+        return [f"runplane status {run.restarted_as}"]
+    run_id = run.run_id
     return {
         "stuck": [f"runplane diagnose {run_id}", f"runplane kill {run_id}", f"runplane restart {run_id}"],
         "failed": [f"runplane logs {run_id} --tail 20", f"runplane restart {run_id}"],

@@ -7,10 +7,17 @@ from hypothesis import strategies as st
 from control_plane.notifications.message import message_of, trial_message
 from control_plane.notifications.policy import about_of, notification_id, told_of, wait_before
 from control_plane.notifications.settings import Notifications, Retry
-from runplane.contract.events import ConditionRaised, OutcomeOverridden, RunFailed, RunKilled, RunLost
+from runplane.contract.events import (
+    ConditionRaised,
+    OutcomeOverridden,
+    RestartAccepted,
+    RunFailed,
+    RunKilled,
+    RunLost,
+)
 from runplane.contract.run import Condition, Failure
 from runplane.core.fold import initial
-from tests.records import NOON, RUN, claim, folded, on_host, receipt, record, spawned, start
+from tests.records import NOON, OTHER_RUN, RUN, claim, folded, on_host, receipt, record, spawned, start
 
 STUCK = Condition(type="stuck", verdict="idle", since=NOON, detail="nothing\x1b[2J was\nprinted")
 RAISED = on_host(ConditionRaised(condition=STUCK))
@@ -107,3 +114,13 @@ def test_a_notification_says_what_happened_and_what_to_type() -> None:
     assert len(long.data["sentence"]) == 1_000
     assert "runplane restart" in long.text
     assert "test" in trial_message("oncall", NOON, "x").text
+
+
+def test_of_a_run_that_another_follows_the_other_is_named() -> None:
+    accepted = on_host(RestartAccepted(new_run_id=OTHER_RUN))
+    killed = on_host(RunKilled(receipt=receipt()))
+    run = folded(accepted, killed, onto=RUNNING).run
+    assert run is not None
+    data = message_of("killed", killed, run, "x").data
+    assert data["sentence"].endswith(f"was killed by operator (cli); {OTHER_RUN} follows it")
+    assert data["next"] == [f"runplane status {OTHER_RUN}"]
