@@ -20,9 +20,9 @@ from typing import IO, Any
 import pytest
 
 from runplane.bus import Bus
-from runplane.contract.events import ConditionRaised, ProgressReported, RunFailed
+from runplane.contract.events import ConditionRaised, HostJoined, ProgressReported, RunFailed
 from runplane.contract.run import Condition, Failure
-from runplane.contract.subjects import telemetry
+from runplane.contract.subjects import host_presence, telemetry
 from runplane.contract.telemetry import HostTelemetry
 from runplane.contract.value import Value
 from runplane.stamp import now
@@ -74,10 +74,22 @@ class Host:
 
 
 @pytest.fixture
-async def host(broker: BrokerProcess, plane: ControlPlaneProcess) -> AsyncIterator[Host]:  # noqa: ARG001 — order
+async def host(broker: BrokerProcess, plane: ControlPlaneProcess) -> AsyncIterator[Host]:
     bus = await Bus.connect(broker.url, name="test-host")
     host = Host(bus)
+    joined = HostJoined(
+        host=HOST, agent_id="agent-1", boot_id="b", pools=("default",), slots=4, version="0", platform="Linux",
+        cpus=2, memory_bytes=2**30, mechanism="cgroup",
+    )  # fmt: skip
+    await put(
+        bus, [record(joined, host=HOST, time=now()).model_copy(update={"subject": host_presence(HOST)})]
+    )
     beating = asyncio.create_task(host.beat())
+    deadline = time.monotonic() + LIMIT
+    async with plane.client() as api:
+        while [view["status"] for view in (await api.get("/hosts")).json()["items"]] != ["online"]:
+            assert time.monotonic() < deadline, "the host is not heard"
+            await asyncio.sleep(0.05)
     yield host
     beating.cancel()
     await asyncio.gather(beating, return_exceptions=True)
