@@ -22,6 +22,7 @@ from control_plane.api.app import create_app
 from control_plane.command_side import CommandSide
 from control_plane.context import Context
 from control_plane.diagnoses import Diagnoses
+from control_plane.history import History
 from control_plane.notifications import Configuration, Deliveries, Notifier
 from control_plane.process_manager import ProcessManager
 from control_plane.projector import Projector
@@ -167,7 +168,8 @@ async def _within(seconds: float, attempt: Callable[[], Awaitable[Result]]) -> R
 
 
 def _wire(settings: Settings, bus: Bus, stack: AsyncExitStack) -> tuple[Context, Startup]:
-    telemetry = Telemetry(bus)
+    history = stack.enter_context(closing(History(settings.history)))
+    telemetry = Telemetry(bus, history=history)
     read_model = stack.enter_context(closing(ReadModel(settings.read_model, telemetry)))
     idempotency = stack.enter_context(closing(IdempotencyStore(settings.idempotency)))
     projector = Projector(bus, read_model)

@@ -61,6 +61,11 @@ class Settings:
         return self.directory / "read_model.sqlite"
 
     @property
+    def history(self) -> Path:
+        """The file of what runs used."""
+        return self.directory / "history.sqlite"
+
+    @property
     def idempotency(self) -> Path:
         """The file of answers by idempotency key."""
         return self.directory / "idempotency.sqlite"

@@ -11,19 +11,21 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 
 from pydantic import ValidationError
 
+from control_plane.history import History
 from control_plane.read_model.changes import Ending
 from control_plane.read_model.live import Pulse
 from control_plane.read_model.schema import moment
 from runplane.bus import Bus, Message
-from runplane.contract.run import Resources
+from runplane.contract.run import ResourcePoint, Resources
 from runplane.contract.subjects import TELEMETRY_STREAM
 from runplane.contract.subjects import telemetry as telemetry_subject
 from runplane.contract.telemetry import HostTelemetry
+from runplane.stamp import now as wall_clock
 
 log = logging.getLogger("control_plane.telemetry")
 
@@ -81,10 +83,13 @@ class HostChanges:
 class Telemetry:
     """Follows the telemetry stream. ``unreadable`` counts messages that were passed over."""
 
-    def __init__(self, bus: Bus, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, bus: Bus, clock: Callable[[], float] = monotonic, history: History | None = None
+    ) -> None:
         """Nothing happens before :meth:`run`."""
         self._bus = bus
         self._clock = clock
+        self._history = history
         self._hosts: dict[str, _Host] = {}
         self._host_of_run: dict[str, str] = {}
         self._samples: OrderedDict[str, deque[Resources]] = OrderedDict()
@@ -106,6 +111,8 @@ class Telemetry:
             async for batch in reader:
                 for message in batch:
                     self.take(message, live=message.seq > known)
+                if self._history is not None:
+                    self._history.flush(wall_clock())
         finally:
             forget()
             watch.cancel()
@@ -154,6 +161,23 @@ class Telemetry:
         """The last samples of the run, oldest first; at most ``SAMPLES_PER_RUN``."""
         return tuple(self._samples.get(run_id, ()))
 
+    def course(self, run_id: str, since: datetime | None = None) -> list[ResourcePoint]:
+        """All that is known of what the run used, oldest first: the last samples, coarser points before them."""
+        samples = [
+            ResourcePoint.model_validate(one.model_dump())
+            for one in self.samples(run_id)
+            if since is None or one.sampled_at > since
+        ]
+        if self._history is None:
+            return samples
+        before = self._history.points(run_id, since)
+        if samples:
+            first = samples[0].sampled_at
+            before = [
+                one for one in before if one.sampled_at + timedelta(seconds=one.resolution_seconds) <= first
+            ]
+        return [*before, *samples]
+
     def pulse(self, host_id: str) -> Pulse | None:
         """The host's last heartbeat; None where none was ever heard."""
         host = self._hosts.get(host_id)
@@ -171,12 +195,15 @@ class Telemetry:
             memory_available=said.memory.available,
             slots=said.slots.total,
             slots_used=said.slots.used,
+            pressure=said.pressure,
         )
 
     def forget(self, run_id: str) -> None:
         """The run has ended."""
         self._host_of_run.pop(run_id, None)
         self._samples.pop(run_id, None)
+        if self._history is not None:
+            self._history.end(run_id)
 
     @asynccontextmanager
     async def subscribe(self) -> AsyncIterator[HostChanges]:
@@ -220,6 +247,8 @@ class Telemetry:
                 self._samples.popitem(last=False)
         if not course or course[-1].sampled_at != sample.sampled_at:
             course.append(sample)
+            if self._history is not None:
+                self._history.add(run_id, sample)
 
     async def _watch_presence(self) -> None:
         """Tell when a host has fallen silent: wait for the first of those online that may."""

@@ -7,12 +7,13 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from runplane.bus import Bus
 from runplane.contract.errors import RunplaneError
 from runplane.contract.run import Resources
 from runplane.contract.subjects import telemetry
-from runplane.contract.telemetry import HostTelemetry, Memory, Slots
+from runplane.contract.telemetry import HostTelemetry, Memory, Pressure, Slots
 from runplane.stamp import now
 
 log = logging.getLogger("agent.heartbeat")
@@ -45,6 +46,7 @@ class Heartbeat:
                 cpus=os.cpu_count() or 1,
                 memory=memory(),
                 slots=slots(),
+                pressure=pressure(),
                 runs=samples(),
             )
             try:
@@ -54,6 +56,21 @@ class Heartbeat:
             except RunplaneError as error:
                 log.warning("a heartbeat was dropped: %s", error.message)
             await asyncio.sleep(self._interval)
+
+
+def pressure(directory: Path = Path("/proc/pressure")) -> Pressure | None:
+    """How much work waits for cores, memory and disks; None where the kernel does not say."""
+    found: dict[str, float] = {}
+    for what in ("cpu", "memory", "io"):
+        try:
+            lines = (directory / what).read_text().splitlines()
+        except OSError:
+            return None
+        for line in lines:
+            name, _, rest = line.partition(" avg10=")
+            if f"{what}_{name}" in Pressure.model_fields:
+                found[f"{what}_{name}"] = float(rest.split(" ", 1)[0])
+    return Pressure(**found)
 
 
 def memory() -> Memory:

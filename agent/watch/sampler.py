@@ -4,6 +4,7 @@ CPU is the share of one core since the sample before, over the processes there a
 most :data:`MOST_PROCESSES` a tree are looked into, the others are counted.
 """
 
+import math
 import os
 import time
 from collections.abc import Iterable
@@ -13,6 +14,9 @@ from runplane.contract.run import Resources
 from runplane.stamp import now
 
 MOST_PROCESSES = 512
+SELDOM_SECONDS = 20.0
+"""How often what is expensive is read: the kernel walks all pages of a process for its PSS."""
+_MOST_FILES = 1024
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -53,6 +57,9 @@ class TreeSampler:
         """No sample yet: the first one has no CPU share."""
         self._before: dict[int, SeenProcess] = {}
         self._at = 0.0
+        self._seldom_at = -math.inf
+        self._pss: int | None = None
+        self._sockets: int | None = None
 
     def sample(self, pids: Iterable[int]) -> TreeSample | None:
         """The tree as it is now; None when no process of it is left."""
@@ -70,6 +77,9 @@ class TreeSampler:
         cpu_seconds = max(0.0, spent / _TICKS) if self._before else 0.0
         elapsed = elapsed if self._before else 0.0
         self._before, self._at = seen, moment
+        if moment - self._seldom_at >= SELDOM_SECONDS:
+            self._seldom_at = moment
+            self._pss, self._sockets = _pss(seen), _socket_count(seen)
         read_bytes, write_bytes = _io(seen)
         resources = Resources(
             cpu_percent=round(100.0 * cpu_seconds / elapsed, 1) if elapsed > 0 else 0.0,
@@ -79,6 +89,8 @@ class TreeSampler:
             open_files=sum(_open_files(pid) for pid in seen),
             io_read_bytes=read_bytes,
             io_write_bytes=write_bytes,
+            pss_bytes=self._pss,
+            sockets=self._sockets,
             sampled_at=now(),
         )
         return TreeSample(
@@ -130,3 +142,41 @@ def _open_files(pid: int) -> int:
         return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
     except OSError:
         return 0
+
+
+def _pss(pids: Iterable[int]) -> int | None:
+    """None where one of them may not be looked into: a part would pass for the whole."""
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/smaps_rollup", "rb") as file:  # noqa: PTH123
+                content = file.read()
+        except ProcessLookupError:
+            continue  # it has ended
+        except OSError:
+            return None
+        for line in content.splitlines():
+            if line.startswith(b"Pss:"):
+                total += int(line.split()[1]) * 1024
+                break
+    return total
+
+
+def _socket_count(pids: Iterable[int]) -> int | None:
+    count = 0
+    for pid in pids:
+        try:
+            names = os.listdir(f"/proc/{pid}/fd")[:_MOST_FILES]  # noqa: PTH208
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+        count += sum(_is_socket(pid, name) for name in names)
+    return count
+
+
+def _is_socket(pid: int, name: str) -> bool:
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")  # noqa: PTH115
+    except OSError:
+        return False

@@ -9,7 +9,7 @@ from control_plane.notifications.settings import TargetName
 from control_plane.notifications.standing import TargetStanding
 from control_plane.read_model import HostView, WorkflowView
 from runplane.contract.ids import RecordId, RunId, WorkflowName
-from runplane.contract.run import Actor, Resources, Run
+from runplane.contract.run import Actor, ResourcePoint, Run
 from runplane.contract.value import Moment, StrictValue
 from runplane.contract.workflow import WorkflowDefinition
 
@@ -97,7 +97,7 @@ class StepList(Document):
 class SampleList(Document):
     """Samples of a run's tree, oldest first."""
 
-    items: tuple[Resources, ...]
+    items: tuple[ResourcePoint, ...]
 
 
 class OutputItem(Document):

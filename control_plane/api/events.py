@@ -116,10 +116,11 @@ async def list_steps(context: ContextOf, run_id: RunIdOf) -> Response:
     dependencies=[Reflects],
 )
 async def list_resources(context: ContextOf, run_id: RunIdOf, since: Since = None) -> Response:
-    """The last samples of the run's tree, oldest first; none once it has ended."""
+    """What the run's tree used, oldest first: the last minutes sample by sample, what was before as means of 10 s, a
+    minute and ten minutes (`resolution_seconds`), for up to an hour, a day and thirty days, also after it has ended.
+    """
     require_run(context, run_id)
-    samples = context.telemetry.samples(run_id)
-    return answer(SampleList(items=tuple(one for one in samples if since is None or one.sampled_at > since)))
+    return answer(SampleList(items=tuple(context.telemetry.course(run_id, since))))
 
 
 def check_type(name: str | None) -> None:

@@ -52,6 +52,14 @@ def build(context: Context, live: LiveRows) -> None:
         follow("hosts", show_changes)
 
 
+def _pressure(host: HostView) -> str:
+    """Of the last ten seconds, how much of the time some work waited for what."""
+    if host.pressure is None:
+        return words.NOTHING
+    waits = host.pressure
+    return f"cores {waits.cpu_some:.0f} %, memory {waits.memory_some:.0f} %, disks {waits.io_some:.0f} %"
+
+
 def _card(host: HostView) -> ui.label:
     """The label that is to say how long ago it was heard from is returned."""
     with ui.card().classes("rp-card").props(f'role=group aria-label="Host {host.host_id}"'):
@@ -73,6 +81,7 @@ def _card(host: HostView) -> ui.label:
                 ("pools", ", ".join(host.pools)),
                 ("cores, memory", f"{host.cpus}, {words.size(host.memory_bytes)}"),
                 ("load 1, 5, 15 min", load),
+                ("waits for", _pressure(host)),
                 ("ends trees by", host.mechanism),
                 ("agent", f"{host.agent_id}, version {host.version}"),
                 ("platform", host.platform),

@@ -45,11 +45,17 @@ class ResourcesView:
     def begin(self) -> None:
         """Draw what is known so far."""
         self._begun = True
-        samples = self._context.telemetry.samples(self._run_id)
+        samples = self._context.telemetry.course(self._run_id)[-MOST_POINTS:]
         points = self._points(samples)
         options = {
             "CPU": _options("percent", [("CPU", "blue", points["cpu"], True)]),
-            "Memory": _options("bytes", [("resident", "violet", points["memory"], True)]),
+            "Memory": _options(
+                "bytes",
+                [
+                    ("resident", "violet", points["memory"], True),
+                    ("proportional", "grey", points["pss"], False),
+                ],
+            ),
             "Reading and writing": _options(
                 "bytes",
                 [
@@ -70,7 +76,7 @@ class ResourcesView:
         points = self._points((sample,))
         parts = {
             "CPU": {0: points["cpu"]},
-            "Memory": {0: points["memory"]},
+            "Memory": {0: points["memory"], 1: points["pss"]},
             "Reading and writing": {0: points["read"], 1: points["written"]},
         }
         for name, chart in self._charts.items():
@@ -89,11 +95,13 @@ class ResourcesView:
 
     def _points(self, samples: Sequence[Resources]) -> dict[str, list[Point]]:
         """Rates need the sample before."""
-        points: dict[str, list[Point]] = {"cpu": [], "memory": [], "read": [], "written": []}
+        points: dict[str, list[Point]] = {"cpu": [], "memory": [], "pss": [], "read": [], "written": []}
         for sample in samples:
             moment = int(sample.sampled_at.timestamp() * 1000)
             points["cpu"].append([moment, sample.cpu_percent])
             points["memory"].append([moment, sample.rss_bytes])
+            if sample.pss_bytes is not None:
+                points["pss"].append([moment, sample.pss_bytes])
             before, self._last = self._last, sample
             seconds = (sample.sampled_at - before.sampled_at).total_seconds() if before is not None else 0.0
             if before is not None and seconds > 0:

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from runplane.contract.run import Resources
+from runplane.contract.telemetry import Pressure
 from runplane.contract.value import Moment, Value
 
 
@@ -19,6 +20,7 @@ class Pulse(Value):
     memory_available: int
     slots: int
     slots_used: int
+    pressure: Pressure | None = None
 
 
 class Live(Protocol):

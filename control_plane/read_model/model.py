@@ -263,6 +263,7 @@ class ReadModel:
             memory_bytes=joined.memory_bytes,
             memory_available_bytes=pulse.memory_available if pulse is not None else None,
             load=pulse.load if pulse is not None else None,
+            pressure=pulse.pressure if pulse is not None else None,
             mechanism=joined.mechanism,
             joined_at=at,
             seq=seq,

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from runplane.contract.envelope import Envelope
 from runplane.contract.run import Run, Status
+from runplane.contract.telemetry import Pressure
 from runplane.contract.value import Moment, Value
 from runplane.contract.workflow import WorkflowDefinition
 
@@ -85,6 +86,7 @@ class HostView(Value):
     memory_bytes: int
     memory_available_bytes: int | None = None
     load: tuple[float, float, float] | None = None
+    pressure: Pressure | None = None
     mechanism: str
     joined_at: Moment
     seq: int

@@ -21,7 +21,7 @@ from runplane.client.calls import Calls, given, part, read
 from runplane.client.event_stream import read_events
 from runplane.client.wire import BASE
 from runplane.contract.diagnosis import Diagnosis
-from runplane.contract.run import Outcome, Resources, Run
+from runplane.contract.run import Outcome, ResourcePoint, Run
 
 
 class RunCalls(Calls):
@@ -188,9 +188,11 @@ class RunViews(Calls):
         """The steps that its workflow reported."""
         return await self._items(StepView, f"/runs/{part(run_id)}/steps")
 
-    async def resources(self, run_id: str, *, since: datetime | str | None = None) -> tuple[Resources, ...]:
-        """Samples of the whole tree, the oldest first."""
-        return await self._items(Resources, f"/runs/{part(run_id)}/resources", {"since": since})
+    async def resources(
+        self, run_id: str, *, since: datetime | str | None = None
+    ) -> tuple[ResourcePoint, ...]:
+        """What its whole tree used, the oldest first; the coarser, the older."""
+        return await self._items(ResourcePoint, f"/runs/{part(run_id)}/resources", {"since": since})
 
     async def processes(self, run_id: str) -> tuple[ProcessView, ...]:
         """The processes of its tree, as its host last saw them."""

@@ -201,7 +201,11 @@ class Step(Value):
 
 
 class Resources(Value):
-    """The last sample of the whole tree. Not part of the folded state: laid over it when read."""
+    """The last sample of the whole tree. Not part of the folded state: laid over it when read.
+
+    ``pss_bytes`` counts shared memory once for all who share it; it and ``sockets`` are read more seldom than the rest,
+    and None where they may not be read.
+    """
 
     cpu_percent: float = 0.0
     rss_bytes: int = 0
@@ -210,7 +214,17 @@ class Resources(Value):
     open_files: int = 0
     io_read_bytes: int = 0
     io_write_bytes: int = 0
+    pss_bytes: int | None = None
+    sockets: int | None = None
     sampled_at: Moment
+
+
+class ResourcePoint(Resources):
+    """A point of the course of what a run used: a sample (``resolution_seconds`` 0), or the mean of so many seconds."""
+
+    resolution_seconds: float = 0.0
+    cpu_percent_max: float | None = None
+    rss_bytes_max: int | None = None
 
 
 class Usage(Value):

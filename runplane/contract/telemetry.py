@@ -25,6 +25,19 @@ class Slots(Value):
     used: int = 0
 
 
+class Pressure(Value):
+    """The share of the last 10 s, in percent, that some (or all, ``full``) work waited for what is scarce.
+
+    From ``/proc/pressure`` (Linux 4.20).
+    """
+
+    cpu_some: float = 0.0
+    memory_some: float = 0.0
+    memory_full: float = 0.0
+    io_some: float = 0.0
+    io_full: float = 0.0
+
+
 class HostTelemetry(Value):
     """The heartbeat of one host, and the last sample of each of its runs. ``load`` over 1, 5 and 15 minutes."""
 
@@ -39,4 +52,5 @@ class HostTelemetry(Value):
     memory: Memory = Memory()
     slots: Slots = Slots()
     draining: bool = False
+    pressure: Pressure | None = None
     runs: dict[RunId, Resources] = Field(default_factory=dict)

@@ -1,9 +1,12 @@
 """The sampler sees what a real process uses."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
+
+import pytest
 
 from agent.watch.sampler import TreeSampler
 
@@ -39,3 +42,27 @@ def test_this_process_has_threads_and_files() -> None:
     assert sample is not None
     assert sample.resources.processes == 2
     assert sample.resources.threads >= 1
+
+
+def test_memory_in_proportion_and_sockets_are_counted_and_read_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sampler = TreeSampler()
+    with socket.socket() as one:
+        first = sampler.sample([os.getpid()])
+        with socket.socket():
+            second = sampler.sample([os.getpid()])
+            assert first is not None
+            assert second is not None
+            assert first.resources.sockets is not None
+            assert first.resources.pss_bytes is not None
+            assert 0 < first.resources.pss_bytes <= first.resources.rss_bytes * 1.2
+            assert (second.resources.sockets, second.resources.pss_bytes) == (
+                first.resources.sockets,
+                first.resources.pss_bytes,
+            )
+            monkeypatch.setattr("agent.watch.sampler.SELDOM_SECONDS", 0.0)
+            third = sampler.sample([os.getpid()])
+            assert third is not None
+            assert third.resources.sockets == first.resources.sockets + 1
+        assert one.fileno() >= 0
