@@ -4,6 +4,7 @@ It tells nothing by itself: what is to be told of a look is handed to ``tell``.
 """
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -17,6 +18,11 @@ from runplane.contract.value import Value
 
 log = logging.getLogger("agent.watching")
 
+IDLE_SAMPLES = 15
+"""So many samples without any CPU, and a tree counts as idle."""
+SELDOM_SECONDS = 6.0
+_LOOKS_IN_TIME = 20
+_SLACK_SECONDS = 0.1
 _SAMPLES = 30
 
 
@@ -35,6 +41,8 @@ class Watching:
         self._story = story
         self._process = process
         self._tell = tell
+        self._idle = 0
+        self._next = 0.0
         self._sampler = TreeSampler()
         self.samples: deque[Resources] = deque(maxlen=_SAMPLES)
         self._detector: StuckDetector | None = StuckDetector(
@@ -45,12 +53,25 @@ class Watching:
         """The tree's resources now; None where there is no tree any more. What the look shows is told."""
         if self._process.gone.is_set():
             return None
+        moment = time.monotonic()
+        if moment < self._next and self.samples:
+            return self.samples[-1]
         sample = self._sampler.sample(facts.pid for facts in self._process.members())
         if sample is None:
             return None
         self.samples.append(sample.resources)
+        self._pace(sample, moment)
         self._look(sample)
         return sample.resources
+
+    def _pace(self, sample: TreeSample, moment: float) -> None:
+        """A tree that has long done nothing is looked at more seldom, yet so that its verdict comes in time."""
+        self._idle = self._idle + 1 if sample.cpu_seconds == 0.0 else 0
+        if self._idle < IDLE_SAMPLES:
+            self._next = 0.0
+            return
+        patience = self._detector.patience if self._detector is not None else SELDOM_SECONDS
+        self._next = moment + min(SELDOM_SECONDS, patience / _LOOKS_IN_TIME) - _SLACK_SECONDS
 
     def sight(self) -> Sight | None:
         """What the last look saw; None where none was taken yet, or the run is not watched for being stuck."""

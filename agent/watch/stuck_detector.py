@@ -5,6 +5,7 @@ looked at only when it has been quiet for a while, and ever more rarely the long
 two looks in a row came to it, and taken back by the first sign of life. Works without the control plane.
 """
 
+import math
 import re
 import time
 from collections.abc import Callable
@@ -82,6 +83,12 @@ class StuckDetector:
         self._candidate: tuple[str, int] = ("", 0)
         self._told = ""
         self.last_sight: Sight | None = None
+
+    @property
+    def patience(self) -> float:
+        """The shortest time after which it may come to a verdict, in seconds; infinite where nothing is looked for."""
+        limits = (self._thresholds.silent, self._thresholds.spinning, self._thresholds.step)
+        return min((limit for limit in limits if limit is not None), default=math.inf)
 
     def look(self, sample: TreeSample, run: Run) -> Value | None:
         """What is to be told now, if anything."""
