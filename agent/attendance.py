@@ -4,6 +4,7 @@ kept, its end is waited for. Made by the keeper when there is a process; it live
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from agent.diagnosing import Diagnosing
@@ -14,6 +15,7 @@ from agent.process.tree import AttemptProcess
 from agent.reporting import Reporting
 from agent.story import Story
 from agent.watch.follow import follow_reports
+from agent.watch.output_reports import output_reports
 from agent.watch.redaction import also_redacted
 from agent.watch.reports import ReportFile
 from agent.watching import Watching
@@ -51,8 +53,14 @@ class Attendance:
         self._spawn = spawn
         self._tell_condition = tell_condition
         mask = also_redacted(secrets_masked(story.spec, hall.settings.secrets))
-        self._file = ReportFile(process.directory / "reports.jsonl")
-        self._reporting = Reporting(story, self._file, lock)
+        self._files: dict[Path, ReportFile] = {}
+        path = process.directory / "reports.jsonl"
+        self._files[path] = ReportFile(path)
+        path = process.directory / "stdout.log"
+        printed = output_reports(path, story.spec.output, story.spec.progress)
+        if printed is not None:
+            self._files[path] = printed
+        self._reporting = Reporting(story, tuple(self._files.values()), lock)
         self.watching = Watching(story, process, mask=mask, tell=lambda fact: spawn(self._tell(fact)))
         self.diagnosing = Diagnosing(hall, story, process, self.watching, lock, mask=mask, spawn=spawn)
         self.ending = Ending(
@@ -69,15 +77,8 @@ class Attendance:
         """From here on; what goes on for long is spawned."""
         spec = self._story.spec
         self._spawn(self.ending.until_exit())
-        self._spawn(
-            follow_reports(
-                self._file,
-                self._process.directory / "reports.jsonl",
-                self._hall.watcher,
-                self._finished,
-                self._reporting.tell,
-            )
-        )
+        for path, file in self._files.items():
+            self._spawn(follow_reports(file, path, self._hall.watcher, self._finished, self._reporting.tell))
         if spec.timeout is not None:
             self._spawn(self.ending.until_timeout(spec.timeout))
         if spec.limits.memory is not None or spec.limits.processes is not None:

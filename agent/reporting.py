@@ -6,6 +6,7 @@ still waits when the run ends is told with its end.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from agent.story import Story
 from agent.watch.reports import Report, ReportFile
@@ -20,10 +21,10 @@ _FULL_SECONDS = 1.0
 class Reporting:
     """Of one attempt. ``lock`` is the keeper's."""
 
-    def __init__(self, story: Story, file: ReportFile, lock: asyncio.Lock) -> None:
-        """Nothing is read before :meth:`last`; whoever follows the file hands over what it reads to :meth:`tell`."""
+    def __init__(self, story: Story, files: Sequence[ReportFile], lock: asyncio.Lock) -> None:
+        """Nothing is read before :meth:`last`; whoever follows the files hands over what it reads to :meth:`tell`."""
         self._story = story
-        self._file = file
+        self._files = files
         self._lock = lock
         self._waiting: list[Report] = []
 
@@ -45,4 +46,5 @@ class Reporting:
 
     def last(self) -> list[Envelope]:
         """What nobody has told yet, for whoever tells the end."""
-        return self._story.reported([*self._waiting, *self._file.read(last=True)])
+        last = [report for file in self._files for report in file.read(last=True)]
+        return self._story.reported([*self._waiting, *last])

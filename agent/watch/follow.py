@@ -32,6 +32,9 @@ async def follow_reports(
         if reports:
             last_told = clock()
             await tell(reports)
+        if file.has_more:
+            await asyncio.sleep(0)  # the others go on meanwhile
+            continue
         await written_or(told, finished)
         pause = max(_GATHER_SECONDS, last_told + COALESCE_SECONDS - clock())
         with contextlib.suppress(TimeoutError):

@@ -26,7 +26,7 @@ _STATES = frozenset({"started", "completed", "failed"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """One fact from a line: ``key`` is the line's offset in the file."""
+    """One fact from a line: ``key`` is the line's place in its file."""
 
     key: int
     fact: Value
@@ -40,9 +40,11 @@ class Report:
 class ReportFile:
     """Reads one file on from where it was; bounded memory whatever is written there."""
 
-    def __init__(self, path: Path) -> None:
-        """Nothing is opened before :meth:`read`."""
+    def __init__(self, path: Path, most_at_once: int | None = None) -> None:
+        """Nothing is opened before :meth:`read`, which reads ``most_at_once`` bytes, or all there is."""
         self._path = path
+        self._most_at_once = most_at_once
+        self.has_more = False
         self._offset = 0
         self._rest = b""
         self._rest_at = 0
@@ -59,13 +61,18 @@ class ReportFile:
             return []
         reports: list[Report] = []
         try:
+            begun = self._offset
+            self.has_more = False
             while chunk := os.pread(fd, _READ_BYTES, self._offset):
                 self._offset += len(chunk)
                 reports.extend(self._lines(chunk))
+                if self._most_at_once is not None and not last and self._offset - begun >= self._most_at_once:
+                    self.has_more = True
+                    break
         finally:
             os.close(fd)
         if last and self._rest.strip():
-            reports.append(self._aside(self._rest_at, "the last line has no end"))
+            reports.extend(self._none_or(self._aside(self._rest_at, "the last line has no end")))
             self._rest = b""
         return _coalesced(reports)
 
@@ -77,13 +84,15 @@ class ReportFile:
             if self._skipping:
                 self._skipping = False
             elif len(line) > LONGEST_LINE_BYTES:
-                yield self._aside(at, f"a line of {len(line)} bytes is over {LONGEST_LINE_BYTES}")
+                yield from self._none_or(
+                    self._aside(at, f"a line of {len(line)} bytes is over {LONGEST_LINE_BYTES}")
+                )
             elif line.strip():
                 yield from self._line(line, at)
             at += len(line) + 1
         if len(rest) > LONGEST_LINE_BYTES:
             if not self._skipping:
-                yield self._aside(at, f"a line is over {LONGEST_LINE_BYTES} bytes")
+                yield from self._none_or(self._aside(at, f"a line is over {LONGEST_LINE_BYTES} bytes"))
             self._skipping = True
             at += len(rest)
             rest = b""
@@ -94,10 +103,10 @@ class ReportFile:
             raw = json.loads(line)
             facts = list(self._facts(raw)) if isinstance(raw, dict) else None
         except (ValueError, ValidationError, RecursionError) as error:
-            yield self._aside(at, f"not a report: {str(error).splitlines()[0][:120]}")
+            yield from self._none_or(self._aside(at, f"not a report: {str(error).splitlines()[0][:120]}"))
             return
         if facts is None:
-            yield self._aside(at, "not a JSON object")
+            yield from self._none_or(self._aside(at, "not a JSON object"))
             return
         for index, fact in enumerate(facts):
             yield Report(key=at * 8 + index, fact=fact)
@@ -106,13 +115,13 @@ class ReportFile:
         progress = raw.get("progress")
         if isinstance(progress, dict):
             yield ProgressReported(
-                done=_finite(progress.get("done")),
-                total=_finite(progress.get("total")),
-                unit=_text(progress.get("unit"), 40),
-                message=_text(progress.get("message"), 500),
+                done=finite(progress.get("done")),
+                total=finite(progress.get("total")),
+                unit=report_text(progress.get("unit"), 40),
+                message=report_text(progress.get("message"), 500),
             )
         if isinstance(raw.get("step"), str):
-            yield self._step(raw, raw["step"][:200], _finite(raw.get("t")))
+            yield self._step(raw, raw["step"][:200], finite(raw.get("t")))
 
     def _step(self, raw: dict[str, Any], name: str, at: float | None) -> Value:
         state = raw.get("state")
@@ -129,7 +138,7 @@ class ReportFile:
         if state == "started":
             if at is not None and len(self._began) < 10_000:  # noqa: PLR2004 — steps left open are a bounded loss
                 self._began[name, index] = at
-            expected = _finite(raw.get("expected_seconds"))
+            expected = finite(raw.get("expected_seconds"))
             return StepStarted(name=name, index=index, inputs=raw.get("inputs"), expected_seconds=expected)
         began = self._began.pop((name, index), None)
         took = max(0.0, at - began) if at is not None and began is not None else None
@@ -139,7 +148,11 @@ class ReportFile:
         text = error if isinstance(error, str) else json.dumps(error) if error is not None else ""
         return StepFailed(name=name, index=index, error=text[:4000], duration_seconds=took)
 
-    def _aside(self, at: int, why: str) -> Report:
+    @staticmethod
+    def _none_or(report: Report | None) -> list[Report]:
+        return [report] if report is not None else []
+
+    def _aside(self, at: int, why: str) -> Report | None:
         self.set_aside += 1
         return Report(key=at * 8 + 7, fact=ReportSetAside(count=1, first_line=at, why=why))
 
@@ -160,12 +173,14 @@ def _coalesced(reports: list[Report]) -> list[Report]:
     return kept
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
+    """The number; None for what is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     number = float(value)
     return number if math.isfinite(number) else None
 
 
-def _text(value: Any, longest: int) -> str | None:
+def report_text(value: Any, longest: int) -> str | None:
+    """As text, cut to a bearable length."""
     return None if value is None else str(value)[:longest]

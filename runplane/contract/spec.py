@@ -18,6 +18,7 @@ from runplane.contract.workflow import (
     DisconnectPolicy,
     KillPolicy,
     Limits,
+    ProgressPattern,
     RecoveryPolicy,
     RetryPolicy,
     StuckPolicy,
@@ -48,6 +49,7 @@ class RunSpec(Value):
     pool: PoolName = "default"
     host: HostId | None = None
     output: Literal["plain", "jsonl", "claude-code", "codex"] = "plain"
+    progress: ProgressPattern | None = None
     timeout: float | None = None
     kill: KillPolicy = KillPolicy()
     leftovers: Literal["end", "wait"] = "end"
@@ -108,6 +110,7 @@ def resolve(
         pool=pool or definition.pool,
         host=host,
         output=definition.output,
+        progress=definition.progress,
         timeout=definition.timeout,
         kill=definition.kill,
         leftovers=definition.leftovers,

@@ -63,6 +63,33 @@ class StuckPolicy(StrictValue):
     action: Literal["notify", "kill", "restart", "retry"] = "notify"
 
 
+class ProgressPattern(StrictValue):
+    r"""A regular expression that finds the progress in a line of output, by named groups.
+
+    ``done`` or ``percent``, and ``total``, ``unit``, ``message``: ``(?P<done>\d+)/(?P<total>\d+) (?P<message>.*)``.
+    """
+
+    pattern: Annotated[str, Field(min_length=1, max_length=1_000)]
+
+    @field_validator("pattern")
+    @classmethod
+    def _names_its_groups(cls, pattern: str) -> str:
+        known = ("done", "percent", "total", "unit", "message")
+        try:
+            groups = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"{pattern[:80]!r} is no regular expression: {error}") from None
+        unknown = sorted(groups.keys() - set(known))
+        if unknown:
+            raise ValueError(f"{pattern[:80]!r} names the group {unknown[0]!r}: there are {', '.join(known)}")
+        if not groups.keys() & {"done", "percent"}:
+            raise ValueError(
+                f"{pattern[:80]!r} finds no figure: name a group done or percent, like "
+                f"(?P<done>[0-9]+)/(?P<total>[0-9]+)"
+            )
+        return pattern
+
+
 class RetryPolicy(StrictValue):
     """How often, when and after which endings a run is attempted again."""
 
@@ -111,6 +138,7 @@ class WorkflowDefinition(StrictValue):
     sdk: bool = False
     pool: PoolName = "default"
     output: Literal["plain", "jsonl", "claude-code", "codex"] = "plain"
+    progress: ProgressPattern | None = None
     timeout: Seconds | None = None
     kill: KillPolicy = KillPolicy()
     leftovers: Literal["end", "wait"] = "end"

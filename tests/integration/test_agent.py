@@ -4,8 +4,10 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -355,3 +357,33 @@ async def test_a_missing_secret_fails_the_run_and_says_where_to_put_it(bench: Be
     assert run.failure is not None
     assert run.failure.kind == "secret_missing"
     assert "secret:ABSENT" in run.failure.message
+
+
+async def test_progress_is_read_out_of_what_is_printed_also_over_a_restart(
+    bench: Bench, agent: AgentProcess, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    program = (
+        "import os, sys, time\n"
+        "for n in range(1, 4): print(f'{n}/6 files', flush=True)\n"
+        "while not os.path.exists(sys.argv[1]): time.sleep(0.02)\n"
+        'print(\'{"step": "rest", "state": "started"}\', flush=True)\n'
+        "for n in range(4, 7): print(f'{n}/6 files', flush=True)\n"
+    )
+    spec: dict[str, Any] = {
+        "output": "jsonl",
+        "progress": {"pattern": "(?P<done>[0-9]+)/(?P<total>[0-9]+) (?P<unit>.*)"},
+    }
+    run_id = await bench.start(sys.executable, "-S", "-c", program, str(gate), **spec)
+    run = await bench.until(run_id, lambda run: run.progress is not None and run.progress.done == 3)
+    assert run.progress is not None
+    assert (run.progress.total, run.progress.unit) == (6, "files")
+    agent.kill()
+    gate.touch()
+    agent.start()
+    run = await bench.ended(run_id)
+    assert run.progress is not None
+    assert (run.status, run.progress.done) == ("completed", 6)
+    story = await bench.story(run_id)
+    assert story.count("StepStarted") == 1
+    assert story.count("ProgressReported") <= 4
