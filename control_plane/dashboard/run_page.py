@@ -99,6 +99,7 @@ class RunPage:
     def _figures(self) -> None:
         with ui.row().classes("rp-figures"):
             self._took = figure("Time")
+            self._expected = figure("Expected end")
             self._host = figure("Host")
             with ui.row().classes("rp-figures") as self._used:
                 self._cpu = figure("CPU")
@@ -147,6 +148,9 @@ class RunPage:
         self._fill.style(f"width: {100 * (share or 0):.1f}%")
         self._fill.classes(replace=f"rp-fill-{words.STATUS_HUE[run.status]}")
         self._host.set_text(run.host or words.NOTHING)
+        self._expected.set_text(
+            f"{run.expected_end:%H:%M:%S} UTC" if run.expected_end is not None else words.NOTHING
+        )
         call(self._client, "time", self._took.id, _millis(run.started_at), _millis(run.ended_at))
         self._lineage(run)
         if before is None or before.kill_receipt != run.kill_receipt:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 
 from pydantic import ValidationError
 
@@ -32,9 +33,14 @@ from runplane.contract.envelope import Envelope
 from runplane.contract.events import HostJoined
 from runplane.contract.run import Run
 from runplane.core.fold import fold, initial
+from runplane.core.forecast import expected_end
 from runplane.core.state import RunState, view
 
 Record = tuple[int, Envelope]
+
+_TAKEN_SECONDS = 30.0
+_TAKEN_RUNS = 20
+_MOST_WORKFLOWS = 10_000
 
 
 class ReadModel:
@@ -49,6 +55,7 @@ class ReadModel:
         self._reader = opened.reader
         self._live: Live = live if live is not None else Silence()
         self._projection = Projection(self._writer, self._stored_state)
+        self._taken: dict[str, tuple[float, list[float]]] = {}
         self._changes = Changes(self._overlay)
         self.totals = Totals(self._reader)
 
@@ -229,7 +236,22 @@ class ReadModel:
         if state.run is None or state.run.status.ended:
             return state.run
         run = view(state, self._live.resources(state.run.run_id)) or state.run
-        return with_unreachable(run, self._live, self._joined)
+        run = with_unreachable(run, self._live, self._joined)
+        end = expected_end(run, self._seconds_taken(run.workflow))
+        return run if end is None else run.model_copy(update={"expected_end": end})
+
+    def _seconds_taken(self, workflow: str) -> Sequence[float]:
+        """Of earlier runs; asked again at most every half minute for a workflow."""
+        moment = monotonic()
+        kept = self._taken.get(workflow)
+        if kept is None or moment - kept[0] > _TAKEN_SECONDS:
+            if len(self._taken) > _MOST_WORKFLOWS:
+                self._taken.clear()
+            kept = self._taken[workflow] = (
+                moment,
+                queries.seconds_taken(self._reader, workflow, _TAKEN_RUNS),
+            )
+        return kept[1]
 
     def _joined(self, host_id: str) -> Joined | None:
         return queries.joined(self._reader, host_id)

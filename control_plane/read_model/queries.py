@@ -85,6 +85,16 @@ def outcomes(connection: sqlite3.Connection, since: datetime) -> list[tuple[str,
     return [(str(workflow), str(status), int(count)) for workflow, status, count in rows]
 
 
+def seconds_taken(connection: sqlite3.Connection, workflow: str, limit: int) -> list[float]:
+    """How long the last completed runs of a workflow took, from their start to their end."""
+    rows = connection.execute(
+        "SELECT ended_at - started_at FROM runs WHERE workflow = ? AND status = 'completed' AND started_at >= 0 "
+        "ORDER BY created_at DESC, first_seq DESC LIMIT ?",
+        (workflow, limit),
+    )
+    return [max(0, taken) / 1e6 for (taken,) in rows]
+
+
 def open_runs_by_host(connection: sqlite3.Connection) -> dict[str, int]:
     """How many runs every host holds."""
     held = [status for status in _OPEN if status != "pending"]

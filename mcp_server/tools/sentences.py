@@ -82,6 +82,8 @@ def standing(run: Run) -> str:
     if run.progress is not None and run.progress.done is not None:
         total = f" of {run.progress.total:g}" if run.progress.total is not None else ""
         said.append(f", {run.progress.done:g}{total} done")
+    if run.expected_end is not None:
+        said.append(f", expected to end at {run.expected_end:%H:%M:%S} UTC")
     if run.exit is not None and run.status.ended:
         ending = f"exit code {run.exit.code}" if run.exit.code is not None else f"signal {run.exit.signal}"
         said.append(f" ({ending})")

@@ -74,6 +74,12 @@ def _how(run: Run, now: datetime | None) -> Iterator[tuple[str, str]]:
         message = f'  "{one_line(run.progress.message)}"' if run.progress.message else ""
         said = f", {show_duration(age_of(run.progress.updated_at, now))} ago" if run.ended_at is None else ""
         yield "progress", f"{_bar(run)}{figure_of(run.progress)}{message}{said}"
+    if run.expected_end is not None:
+        left = -age_of(run.expected_end, now)
+        yield (
+            "expected end",
+            f"{show_clock(run.expected_end)}" + (f", in {show_duration(left)}" if left > 0 else ", overdue"),
+        )
     if run.step is not None:
         yield (
             "step",

@@ -182,12 +182,17 @@ class Condition(Value):
 
 
 class Progress(Value):
-    """How far the workflow says it is."""
+    """How far the workflow says it is. ``rate``: of ``done`` in a second, smoothed; None before it has moved.
+
+    ``advanced_at``: when ``done`` was last another.
+    """
 
     done: float | None = None
     total: float | None = None
     unit: str | None = None
     message: str | None = None
+    rate: float | None = None
+    advanced_at: Moment | None = None
     updated_at: Moment
 
 
@@ -271,7 +276,10 @@ class Checkpoint(Value):
 
 
 class Run(Value):
-    """One run, as it was at log position ``seq``."""
+    """One run, as it was at log position ``seq``.
+
+    ``expected_end`` is no fact: laid over an open run when it is read, by its rate or by how long earlier runs took.
+    """
 
     run_id: RunId
     workflow: str
@@ -289,6 +297,7 @@ class Run(Value):
     exit: Exit | None = None
     failure: Failure | None = None
     progress: Progress | None = None
+    expected_end: Moment | None = None
     step: Step | None = None
     resources: Resources | None = None
     usage: Usage | None = None

@@ -53,7 +53,8 @@ from runplane.contract.events import (
     TerminationEscalated,
     TreeVerifiedGone,
 )
-from runplane.contract.run import Attempt, Condition, Failure, Override, Progress, Run, Status, Step, Survivor
+from runplane.contract.run import Attempt, Condition, Failure, Override, Run, Status, Step, Survivor
+from runplane.core.forecast import progressed
 from runplane.core.state import RunState, Termination
 
 MAX_CONDITIONS = 20
@@ -91,7 +92,7 @@ def _of_the_run(  # noqa: C901 - one flat case a record
             attempts = _last_attempt(run, main=data.main, mechanism=data.mechanism, started_at=record.time)
             return {"attempts": attempts, "started_at": run.started_at or record.time}
         case ProgressReported():
-            return {"progress": Progress(updated_at=record.time, **data.model_dump())}
+            return {"progress": progressed(run.progress, data, record.time)}
         case StepStarted():
             step = Step(
                 name=data.name,

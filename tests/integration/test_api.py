@@ -564,6 +564,8 @@ async def test_health_tells_more_with_a_token(plane: ControlPlaneProcess, api: h
     assert "runplane agent" in checks["hosts"]["todo"]
     for check in health["checks"]:
         assert bool(check["todo"]) == (check["status"] != "ok"), check
+    await start(api)
+    await api.get("/runs/run_00000000000f")
     figures = (await api.get(f"{plane.url}/metrics")).text
     assert 'runplane_runs{status="pending"}' in figures
     assert 'route="/api/v1/runs/{run_id}"' in figures
