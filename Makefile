@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test torture check format bench clean
+.PHONY: install demo test torture check format bench screenshots clean
 
 install: $(INSTALLED)
 
@@ -35,6 +35,9 @@ format: install
 
 bench: install
 	$(BIN)/python -m benchmarks
+
+screenshots: install
+	$(BIN)/python -m tests.screenshots
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

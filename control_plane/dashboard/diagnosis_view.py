@@ -164,7 +164,8 @@ def _thread(thread: SeenThread, *, alone: bool) -> None:
                     hidden += 1
                     continue
                 with ui.element("li").classes("rp-own" if frame.own else "rp-library"):
-                    ui.label(f"{frame.function}  {frame.file}:{frame.line}")
+                    file = frame.file if frame.own else frame.file.rpartition("/")[2]
+                    ui.label(f"{frame.function}  {file}:{frame.line}")
             if hidden:
                 with ui.element("li").classes("rp-library"):
                     ui.label(f"and {hidden} calls in libraries")
