@@ -70,6 +70,7 @@ class Attendance:
             spawn=spawn,
             last_reports=self._reporting.last,
             on_end=on_end,
+            longest_quiet=self.watching.longest_quiet,
             most_output=story.spec.limits.output or hall.settings.most_output_bytes,
         )
 

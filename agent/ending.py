@@ -40,7 +40,8 @@ class Ending:
     """The end of one process tree. ``lock`` is the keeper's: telling an end and deciding an order exclude each other.
 
     ``most_output``: bytes it may print. ``spawn`` runs work beside the keeper, ``last_reports`` gives what the workflow
-    said and nobody has told yet, ``on_end`` is called once the end is on disk.
+    said and nobody has told yet, ``longest_quiet`` for how long it had nothing to say; ``on_end`` is called once the
+    end is on disk.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Ending:
         last_reports: Callable[[], list[Envelope]],
         on_end: Callable[[], None],
         most_output: int,
+        longest_quiet: Callable[[], float | None],
     ) -> None:
         """Nothing is ended before :meth:`begin` or the process's own end."""
         self._story = story
@@ -61,6 +63,7 @@ class Ending:
         self._spawn = spawn
         self._last_reports = last_reports
         self._on_end = on_end
+        self._longest_quiet = longest_quiet
         self._output = OutputCounter(most_output)
         self._cut_short = asyncio.Event()
         self._begun = False
@@ -259,4 +262,8 @@ class Ending:
         self._on_end()
 
     def _exited(self) -> ProcessExited:
-        return ProcessExited.model_validate(receipts.exited(self._process.exit))
+        quiet = self._longest_quiet()
+        told = ProcessExited.model_validate(receipts.exited(self._process.exit))
+        return told.model_copy(
+            update={"longest_quiet_seconds": round(quiet, 1) if quiet is not None else None}
+        )

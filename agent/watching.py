@@ -46,7 +46,12 @@ class Watching:
         self._sampler = TreeSampler()
         self.samples: deque[Resources] = deque(maxlen=_SAMPLES)
         self._detector: StuckDetector | None = StuckDetector(
-            story.spec.stuck, process.directory, process.main.pid, age=process.age(), mask=mask
+            story.spec.stuck,
+            process.directory,
+            process.main.pid,
+            age=process.age(),
+            mask=mask,
+            learned=story.spec.learned,
         )
 
     def sample(self) -> Resources | None:
@@ -63,6 +68,10 @@ class Watching:
         self._pace(sample, moment)
         self._look(sample)
         return sample.resources
+
+    def longest_quiet(self) -> float | None:
+        """The longest that the run printed and reported nothing, in seconds; None where nobody has looked."""
+        return self._detector.longest_quiet if self._detector is not None else None
 
     def _pace(self, sample: TreeSample, moment: float) -> None:
         """A tree that has long done nothing is looked at more seldom, yet so that its verdict comes in time."""

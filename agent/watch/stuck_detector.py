@@ -20,6 +20,7 @@ from agent.watch.sampler import TreeSample
 from agent.watch.verdict import BUSY_PERCENT, OpenStep, Sight, Thresholds, Verdict, judge, needs_waits
 from runplane.contract.events import ConditionCleared, ConditionRaised
 from runplane.contract.run import Condition, Run, Status
+from runplane.contract.spec import Learned
 from runplane.contract.value import Value
 from runplane.contract.workflow import StuckPolicy
 from runplane.stamp import now as wall_clock
@@ -40,11 +41,12 @@ _DONE = re.compile(
 )
 
 
-def thresholds_of(policy: StuckPolicy) -> Thresholds:
-    """The thresholds of a workflow's policy, ``auto`` filled in."""
+def thresholds_of(policy: StuckPolicy, learned: Learned | None = None) -> Thresholds:
+    """The thresholds of a workflow's policy; ``auto`` is what its earlier runs teach, or else :data:`AUTO`."""
+    quiet = learned.quiet.limit if learned is not None and learned.quiet is not None else None
     return Thresholds(
-        silent=AUTO.silent if policy.silent == "auto" else policy.silent,
-        spinning=AUTO.spinning if policy.spinning == "auto" else policy.spinning,
+        silent=(quiet or AUTO.silent) if policy.silent == "auto" else policy.silent,
+        spinning=max(quiet or 0.0, AUTO.spinning or 0.0) if policy.spinning == "auto" else policy.spinning,
         looping=AUTO.looping if policy.looping == "auto" else policy.looping,
         step=AUTO.step if policy.step == "auto" else policy.step,
     )
@@ -54,10 +56,20 @@ class StuckDetector:
     """Of one attempt. ``mask`` takes secrets out of what is told. ``last_sight``: what the last look saw."""
 
     def __init__(
-        self, policy: StuckPolicy, directory: Path, main: int, *, age: float, mask: Callable[[str], str]
+        self,
+        policy: StuckPolicy,
+        directory: Path,
+        main: int,
+        *,
+        age: float,
+        mask: Callable[[str], str],
+        learned: Learned | None = None,
     ) -> None:
         """``age``: seconds since the attempt was started, which may have been long before this agent."""
-        self._thresholds = thresholds_of(policy)
+        self._thresholds = thresholds_of(policy, learned)
+        self._learned = learned
+        self._usual_steps = learned.steps if learned is not None and policy.step == "auto" else {}
+        self._longest_quiet: float | None = None
         self._looping_seconds = _AUTO_LOOPING_SECONDS if policy.looping == "auto" else _LEAST_LOOPING_SECONDS
         self._directory = directory
         self._main = main
@@ -83,6 +95,13 @@ class StuckDetector:
         self._candidate: tuple[str, int] = ("", 0)
         self._told = ""
         self.last_sight: Sight | None = None
+
+    @property
+    def longest_quiet(self) -> float | None:
+        """The longest that nothing was printed or reported, up to now; None before the first look."""
+        if self._longest_quiet is None:
+            return None
+        return max(self._longest_quiet, time.monotonic() - self._quiet_since)
 
     @property
     def patience(self) -> float:
@@ -162,8 +181,10 @@ class StuckDetector:
             self._advance, self._advanced_at = advance, self._advanced_at if is_first else now
         if is_first:
             self._said = said  # of an attempt that an earlier agent watched: nothing new
+            self._longest_quiet = 0.0
         elif any(grown) or said != self._said:
             self._said = said
+            self._longest_quiet = max(self._longest_quiet or 0.0, now - self._quiet_since)
             self._quiet_since = now
             self._cpu_seconds = self._cpu_elapsed = 0.0
             self._moved, self._working, self._waits = None, "", None
@@ -238,7 +259,12 @@ class StuckDetector:
         if self._step_since is None or self._step_since[0] != key:
             age = max(0.0, (wall_clock() - step.started_at).total_seconds())
             self._step_since = (key, now - min(age, now - self._quiet_since + 1.0))
-        return OpenStep(name=step.name, age=now - self._step_since[1], expected=step.expected_seconds)
+        return OpenStep(
+            name=step.name,
+            age=now - self._step_since[1],
+            expected=step.expected_seconds,
+            usual=self._usual_steps.get(step.name),
+        )
 
     def _finished(self, sample: TreeSample, run: Run, last_line: str) -> str:
         if all(one.pid != self._main for one in sample.processes):
@@ -272,7 +298,14 @@ class StuckDetector:
             "last_line": self._mask(sight.last_line[:200]),
             "threads": threads,
             "repeat": {"period": repeat.period, "cycles": repeat.cycles} if repeat is not None else None,
-            "step": asdict(sight.step) if sight.step is not None else None,
+            "step": {
+                "name": sight.step.name,
+                "age": round(sight.step.age, 1),
+                "expected": sight.step.expected,
+            }
+            if sight.step is not None
+            else None,
+            "learned": self._learned.model_dump() if self._learned is not None else None,
         }
 
     @staticmethod

@@ -11,6 +11,7 @@ from typing import Literal
 
 from agent.watch.repetition import Repeat
 from agent.watch.waits import Kind, ThreadWait
+from runplane.contract.spec import Usual
 from runplane.contract.text import without_control_sequences
 
 Name = Literal[
@@ -42,11 +43,15 @@ class Thresholds:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenStep:
-    """The step that the workflow says it is in. ``expected``: for how long it has declared to be."""
+    """The step that the workflow says it is in. ``expected``: for how long it has declared to be.
+
+    ``usual``: how long it took in earlier runs.
+    """
 
     name: str
     age: float
     expected: float | None = None
+    usual: Usual | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,12 +123,17 @@ def _step(thresholds: Thresholds, sight: Sight) -> Verdict | None:
         return None
     limit = thresholds.step
     said = "its limit"
+    if limit is None and step.usual is not None:
+        limit = step.usual.limit
+        usual = step.usual
+        said = f"its own history: usually {span(usual.usual)}, at most {span(usual.longest)}, {usual.times} times seen"
     if step.expected is not None:
         limit, said = step.expected * 1.5 + 1.0, f"the {span(step.expected)} it declared"
     if limit is None or step.age < limit:
         return None
-    said = said if step.expected is not None else f"{said} of {span(limit)}"
-    detail = f"step {quoted(step.name)} has taken {span(step.age)}, past {said}{_while_in(sight)}"
+    said = f"{said} of {span(limit)}" if said == "its limit" else said
+    far = "far past" if said.startswith("its own") else "past"
+    detail = f"step {quoted(step.name)} has taken {span(step.age)}, {far} {said}{_while_in(sight)}"
     return Verdict(name="step_overrun", detail=detail, since=step.age - (step.expected or limit), sure=0.9)
 
 

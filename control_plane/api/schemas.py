@@ -73,6 +73,15 @@ PARAMETERS: Schema = {
         "additionalProperties": {"type": "boolean"},
     },
 }
+PATTERN: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 1_000,
+    "format": "regex",
+    "pattern": r"\(\?P<(done|percent)>",
+    "description": "A regular expression with a group done or percent, and total, unit, message if you like",
+    "examples": ["(?P<done>[0-9]+)/(?P<total>[0-9]+) (?P<message>.*)"],
+}
 _FILES_NEED_A_PATH: Schema = {
     "if": {"properties": {"workspace": {"pattern": "^/"}}, "required": ["workspace"]},
     "else": {"properties": {"files": {"maxItems": 0}}},
@@ -83,6 +92,7 @@ _OVERLAID: dict[str, dict[str, Schema]] = {
     "RetryPolicy": {"initial": DURATION, "max": DURATION},
     "StuckPolicy": {"silent": DURATION, "spinning": DURATION, "step": DURATION},
     "Limits": {"memory": SIZE, "output": SIZE},
+    "ProgressPattern": {"pattern": PATTERN},
     "WorkflowRequest": {
         "timeout": DURATION,
         "params": PARAMETERS,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from control_plane.command_side.arguments import check_arguments, check_size
 from control_plane.command_side.desk import Desk, Placed
+from control_plane.command_side.lessons import Lessons
 from control_plane.command_side.parameters import check_parameters
 from control_plane.command_side.repetition import Repeatable, content_of
 from control_plane.command_side.requests import (
@@ -58,6 +59,7 @@ class RunCommands:
     def __init__(self, desk: Desk) -> None:
         """Publish through ``desk``."""
         self._desk = desk
+        self._lessons = Lessons(desk.read_model)
         self._restarts: OrderedDict[str, str] = OrderedDict()
 
     async def start_run(self, request: StartRequest, actor: Actor, key: str | None = None) -> Accepted:
@@ -228,7 +230,7 @@ class RunCommands:
             breakpoints=breakpoints_of(request.breakpoints),
         )
         check_arguments(workflow.definition, spec)
-        return spec
+        return spec.model_copy(update={"learned": self._lessons.of(spec)})
 
     def _spec_to_restart(self, state: RunState, request: RestartRequest) -> RunSpec:
         assert state.run is not None  # noqa: S101 — the desk finds runs only

@@ -137,12 +137,16 @@ class TerminationEscalated(Value):
 
 
 class ProcessExited(Value):
-    """The main process ended, with the status the kernel gave."""
+    """The main process ended, with the status the kernel gave.
+
+    ``longest_quiet_seconds``: the longest that it printed and reported nothing new, as far as its agent has seen.
+    """
 
     exit: Exit | None
     user_seconds: float | None = None
     system_seconds: float | None = None
     max_rss_bytes: int | None = None
+    longest_quiet_seconds: float | None = None
 
 
 class LeftoversFound(Value):

@@ -36,6 +36,22 @@ class Breakpoint(Value):
     condition: str | None = None
 
 
+class Usual(Value):
+    """How long something took in earlier runs, in seconds, and from when on it is out of the ordinary."""
+
+    times: int
+    usual: float
+    longest: float
+    limit: float
+
+
+class Learned(Value):
+    """What earlier runs of the workflow teach of this one: the longest quiet gap of a run, and its steps by name."""
+
+    quiet: Usual | None = None
+    steps: dict[str, Usual] = Field(default_factory=dict)
+
+
 class RunSpec(Value):
     """The resolved configuration of one run. Durations in seconds, sizes in bytes."""
 
@@ -55,6 +71,7 @@ class RunSpec(Value):
     leftovers: Literal["end", "wait"] = "end"
     limits: Limits = Limits()
     stuck: StuckPolicy = StuckPolicy()
+    learned: Learned | None = None
     retry: RetryPolicy = RetryPolicy()
     recovery: RecoveryPolicy = RecoveryPolicy()
     disconnect: DisconnectPolicy = DisconnectPolicy()

@@ -11,6 +11,7 @@ import pytest
 
 from runplane.contract import subjects
 from runplane.contract.commands import KillRun
+from runplane.contract.events import ProcessExited
 from runplane.contract.run import Condition, Run
 from tests.agent_process import AgentProcess, Bench
 from tests.broker_process import BrokerProcess
@@ -187,3 +188,31 @@ async def test_a_file_whose_name_is_no_text_is_told_all_the_same(bench: Bench, t
     assert condition.verdict == "waiting_on_io"
     assert "\\udcff" in condition.detail
     await end(bench, run_id)
+
+
+async def test_what_earlier_runs_teach_is_the_threshold_and_stands_in_the_evidence(bench: Bench) -> None:
+    program = (
+        "import json, os, time\n"
+        "with open(os.environ['RUNPLANE_DIR'] + '/reports.jsonl', 'a') as file:\n"
+        "    file.write(json.dumps({'step': 'plan', 'state': 'started'}) + '\\n')\n"
+        "while True: print(time.time()); time.sleep(0.1)\n"
+    )
+    usual = {"times": 14, "usual": 0.1, "longest": 0.3, "limit": 1.0}
+    run_id = await start(bench, program, stuck={}, learned={"steps": {"plan": usual}})
+    condition = await verdict(bench, run_id)
+    assert condition.verdict == "step_overrun"
+    assert "far past its own history: usually 0 s, at most 0 s, 14 times seen" in condition.detail
+    assert isinstance(condition.evidence, dict)
+    assert condition.evidence["learned"] == {"quiet": None, "steps": {"plan": usual}}
+    await end(bench, run_id)
+
+
+async def test_how_long_a_run_was_quiet_is_told_with_its_end(bench: Bench) -> None:
+    program = "import time\nprint('a')\ntime.sleep(1.5)\nprint('b')\ntime.sleep(0.5)\n"
+    run_id = await start(bench, program, stuck={})
+    await bench.ended(run_id)
+    exited = next(
+        record.data for _, record in await bench.bus.story(run_id) if isinstance(record.data, ProcessExited)
+    )
+    assert exited.longest_quiet_seconds is not None
+    assert 1.0 <= exited.longest_quiet_seconds <= 10

@@ -24,7 +24,7 @@ def test_a_detector_that_fails_is_given_up_and_samples_go_on(
     )  # fmt: skip
     story: Any = SimpleNamespace(
         run_id="run_00000000000a",
-        spec=SimpleNamespace(stuck=StuckPolicy()),
+        spec=SimpleNamespace(stuck=StuckPolicy(), learned=None),
         state=SimpleNamespace(run=SimpleNamespace(status=Status.RUNNING)),
     )
     looks = []
@@ -63,7 +63,7 @@ def test_an_idle_tree_is_looked_at_more_seldom_and_one_that_wakes_up_is_not(
     )  # fmt: skip
     story: Any = SimpleNamespace(
         run_id="run_00000000000a",
-        spec=SimpleNamespace(stuck=StuckPolicy()),
+        spec=SimpleNamespace(stuck=StuckPolicy(), learned=None),
         state=SimpleNamespace(run=None),
     )
     watching = Watching(story, process, mask=str, tell=lambda fact: pytest.fail(str(fact)))

@@ -10,6 +10,7 @@ from agent.watch.repetition import Repeat
 from agent.watch.sockets import Connection
 from agent.watch.verdict import OpenStep, Sight, Thresholds, judge, needs_waits
 from agent.watch.waits import ThreadWait
+from runplane.contract.spec import Usual
 
 LIMITS = Thresholds(silent=300, spinning=120, looping=50, step=600)
 OFF = Thresholds(silent=None, spinning=None, looping=None, step=None)
@@ -135,3 +136,20 @@ def test_what_is_not_looked_for_is_not_found() -> None:
     assert judge(OFF, seen(wait("lock"), stopped=10**6, repeat=repeat, step=step)) is None
     assert not needs_waits(OFF, QUIET)
     assert needs_waits(LIMITS, QUIET)
+
+
+def test_a_step_far_past_its_own_history() -> None:
+    usual = Usual(times=14, usual=12.0, longest=31.0, limit=93.0)
+    quick = seen(step=OpenStep(name="plan", age=90, usual=usual), quiet=0)
+    late = seen(step=OpenStep(name="plan", age=95, usual=usual), quiet=0)
+    given = replace(LIMITS, step=None)
+    assert judge(given, quick) is None
+    verdict = judge(given, late)
+    assert verdict is not None
+    assert (verdict.name, verdict.detail) == (
+        "step_overrun",
+        "step “plan” has taken 95 s, far past its own history: usually 12 s, at most 31 s, 14 times seen",
+    )
+    assert judge(replace(LIMITS, step=600), late) is None
+    declared = seen(step=OpenStep(name="plan", age=95, expected=200, usual=usual), quiet=0)
+    assert judge(given, declared) is None
