@@ -1,8 +1,10 @@
 """An agent that looks at its runs five times a second, and a bench to order and look on."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from runplane.bus import Bus
@@ -16,6 +18,7 @@ def watching_agent(nats_server: BrokerProcess, tmp_path: Path) -> Iterator[Agent
     running.start()
     yield running
     running.stop()
+    _end_what_is_left(running.home)
 
 
 @pytest.fixture
@@ -24,3 +27,11 @@ async def watching_bench(nats_server: BrokerProcess, watching_agent: AgentProces
     await bus.ensure_streams()
     yield Bench(bus, watching_agent.host)
     await bus.close()
+
+
+def _end_what_is_left(home: Path) -> None:
+    """Runs outlive their agent; those of a test that failed must not outlive the test."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("RUNPLANE_DIR", "").startswith(f"{home}/"):
+                process.kill()

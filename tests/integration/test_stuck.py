@@ -13,6 +13,7 @@ from runplane.contract import subjects
 from runplane.contract.commands import KillRun
 from runplane.contract.events import ProcessExited
 from runplane.contract.run import Condition, Run
+from runplane.stamp import now
 from tests.agent_process import AgentProcess, Bench
 from tests.broker_process import BrokerProcess
 
@@ -99,12 +100,11 @@ async def test_it_is_noticed_while_the_broker_is_away_and_told_when_it_is_back(
     await bench.running(run_id)
     nats_server.kill()
     await asyncio.sleep(3)  # longer than it takes to come to a verdict
+    back = now()
     nats_server.start()
     condition = await verdict(bench, run_id)
-    run = await bench.running(run_id)
     assert condition.verdict == "spinning"
-    assert run.started_at is not None
-    assert (condition.since - run.started_at).total_seconds() < 2
+    assert condition.since < back
     await end(bench, run_id)
 
 
