@@ -333,6 +333,7 @@ async def test_a_refused_request_leaves_its_key_free(api: httpx.AsyncClient) -> 
     assert (await api.post("/runs", json={"workflow": "nap"}, headers=key)).status_code == 201
 
 
+@pytest.mark.usefixtures("plane")  # which registers the workflow with the broker
 async def test_one_effect_also_when_the_control_plane_is_killed_between(
     broker: BrokerProcess, tmp_path: Path
 ) -> None:
