@@ -1,7 +1,7 @@
 """The overview: how many runs stand how, what needs attention first, what went on, and how loaded the hosts are."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nicegui import ui
@@ -10,13 +10,15 @@ from control_plane.dashboard import words
 from control_plane.dashboard.charts import activity_options
 from control_plane.dashboard.following import call, follow
 from control_plane.dashboard.frame import empty, page
-from control_plane.dashboard.host_card import host_row
+from control_plane.dashboard.host_card import HostRow
 from control_plane.dashboard.live import LiveRows
 from control_plane.dashboard.overview_facts import SPANS, Facts, Item, Overview
 from control_plane.read_model import HostView
 from runplane.contract.run import Status
 
 STRIDE_SECONDS = 1.0
+MOST_HOSTS = 20
+_URGENCY = {"absent": 0, "draining": 1, "online": 2}
 
 
 def build(live: LiveRows, overview: Overview) -> None:
@@ -53,6 +55,8 @@ class OverviewPage:
                 with ui.card().classes("rp-card"):
                     _heading("Hosts")
                     self._hosts = ui.element("div").classes("rp-hosts")
+                    self._host_rows: list[HostRow] = []
+                    self._more_hosts = ui.link(target="/hosts").classes("rp-link")
         self._set(overview.facts())
         follow("overview", self._follow)
 
@@ -83,10 +87,7 @@ class OverviewPage:
             self._set_items(facts.items, facts.more)
         if self._is_new("activity", (self._span, facts.begin[self._span], facts.activity[self._span])):
             self._set_activity(facts)
-        hosts = tuple(host.model_copy(update={"last_seen": host.joined_at}) if host.status == "online" else host
-                      for host in facts.hosts)  # fmt: skip
-        if self._is_new("hosts", hosts):
-            self._set_hosts(hosts)
+        self._set_hosts(facts.hosts)
 
     def _set_items(self, items: Iterable[Item], more: int) -> None:
         self._items.clear()
@@ -123,13 +124,18 @@ class OverviewPage:
         total = sum(count for _, what, count in facts.activity[self._span] if what == "started")
         self._told.set_text(f"{total} runs were started in the last {self._span}")
 
-    def _set_hosts(self, hosts: Iterable[HostView]) -> None:
-        self._hosts.clear()
-        with self._hosts:
-            for host in hosts:
-                host_row(host)
-            if not self._shown["hosts"]:
-                empty("No host has joined.", "Start an agent: runplane agent")
+    def _set_hosts(self, hosts: Sequence[HostView]) -> None:
+        """Rows are made anew only where other hosts are shown, or in another order."""
+        self._more_hosts.set_text(f"and {len(hosts) - MOST_HOSTS} more" if len(hosts) > MOST_HOSTS else "")
+        shown = sorted(hosts, key=lambda host: (_URGENCY[host.status], host.host_id))[:MOST_HOSTS]
+        if self._is_new("hosts", [host.host_id for host in shown]):
+            self._hosts.clear()
+            with self._hosts:
+                self._host_rows = [HostRow(host) for host in shown]
+                if not shown:
+                    empty("No host has joined.", "Start an agent: runplane agent")
+        for row, host in zip(self._host_rows, shown, strict=True):
+            row.set(host)
 
 
 def _heading(text: str) -> None:

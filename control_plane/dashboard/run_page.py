@@ -13,7 +13,7 @@ from control_plane.dashboard.following import call, follow, told_of
 from control_plane.dashboard.frame import figure, page, pairs, pill
 from control_plane.dashboard.output_view import OutputView
 from control_plane.dashboard.resources_view import MARKED, ResourcesView
-from control_plane.dashboard.steps_view import StepsView
+from control_plane.dashboard.steps_view import STEPS, StepsView
 from control_plane.read_model import EventFilter
 from runplane.contract.events import DiagnosisTaken
 from runplane.contract.ids import is_run_id
@@ -45,7 +45,9 @@ class RunPage:
         self._context = context
         self._run_id = run.run_id
         self._seq = 0
+        self._built_at = context.read_model.position  # what comes after it is told by the events
         self._shown: Run | None = None
+        self._details_shown: list[tuple[str, str]] = []
         self._client = ui.context.client
         with ui.card().classes("rp-card rp-top"):
             with ui.row().classes("rp-headline"):
@@ -120,9 +122,15 @@ class RunPage:
                 await asyncio.sleep(STRIDE_SECONDS)
 
     def _last_steps(self) -> None:
-        """Steps and marks from before the events that are shown: a long story has many."""
-        told = ("StepStarted", "StepCompleted", "StepFailed", *MARKED)
-        records = self._context.read_model.story(self._run_id, told)[-MOST_EVENTS:]
+        """The last steps and marks, which may be older than the events that are shown. The diagnosis has its own."""
+        asked = [
+            EventFilter(run_id=self._run_id, type=name, newest=True, limit=MOST_EVENTS)
+            for name in (*STEPS, *MARKED.keys() - STEPS)
+        ]
+        records = sorted(
+            (record for one in asked for record in self._context.read_model.events(one)),
+            key=lambda record: record[0],
+        )[-MOST_EVENTS:]
         self._steps.add(records)
         self._resources.mark(records)
 
@@ -152,7 +160,8 @@ class RunPage:
             f"{run.expected_end:%H:%M:%S} UTC" if run.expected_end is not None else words.NOTHING
         )
         call(self._client, "time", self._took.id, _millis(run.started_at), _millis(run.ended_at))
-        self._lineage(run)
+        if before is None or before.restarted_as != run.restarted_as:
+            self._lineage(run)
         if before is None or before.kill_receipt != run.kill_receipt:
             self._set_receipt(run)
         self._set_details(run)
@@ -207,12 +216,12 @@ class RunPage:
         if not records:
             return
         self._seq = records[-1][0]
-        if not first:
-            self._steps.add(records)
-            self._resources.mark(records)
-            for _, envelope in records:
-                if isinstance(envelope.data, DiagnosisTaken):
-                    self._diagnosis.add(envelope.data.diagnosis)
+        new = [record for record in records if record[0] > self._built_at]
+        self._steps.add(new)
+        self._resources.mark(new)
+        for _, envelope in new:
+            if isinstance(envelope.data, DiagnosisTaken):
+                self._diagnosis.add(envelope.data.diagnosis)
         rows = [
             (
                 seq,
@@ -234,7 +243,6 @@ class RunPage:
                 ui.label("Nothing of this run has been killed, so there is no receipt.").classes("rp-soft")
 
     def _set_details(self, run: Run) -> None:
-        self._details.clear()
         lines = [
             ("asked by", f"{run.requested_by} (through {run.requested_via})"),
             ("created", words.clock(run.created_at)),
@@ -249,6 +257,10 @@ class RunPage:
         if run.override is not None:
             lines.append(("declared", words.outcome(run)))
             lines.append(("was seen", run.override.observed))
+        if lines == self._details_shown:
+            return
+        self._details_shown = lines
+        self._details.clear()
         with self._details:
             pairs(lines)
 

@@ -11,6 +11,7 @@ from control_plane.dashboard.following import call
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import StepCompleted, StepFailed, StepStarted
 
+STEPS = frozenset({StepStarted.__name__, StepCompleted.__name__, StepFailed.__name__})
 _LONGEST_VALUE = 4_000
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser import MARKUP, Plane, dashboard, nothing_injected
 from tests.running_system import RunningSystem
@@ -171,3 +171,27 @@ async def test_on_a_phone_and_after_a_restart_of_the_control_plane(plane: Plane)
         await expect(page.get_by_role("list", name="Steps").get_by_role("listitem")).to_have_count(3)
         await plane.http.post(f"/runs/{run_id}/kill", json={"force": True}, params={"wait": 20})
         await expect(page.get_by_role("status").first).to_have_text("killed")
+
+
+async def test_what_happens_before_the_browser_is_connected_is_shown(plane: Plane) -> None:
+    """The page is made when it is asked for, and followed from when its scripts have come."""
+    run_id = await plane.running("stepper", text="-")
+    async with plane.viewer() as page:
+        connected = asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            await connected.wait()
+            await route.continue_()
+
+        await page.route(re.compile(r"/_nicegui/.*socket\.io.*\.js"), hold)
+        going = asyncio.create_task(page.goto(f"{plane.system.url}/runs/{run_id}", wait_until="commit"))
+        await going
+        plane.gate.touch()
+        while [one["type"] for one in await plane.records(run_id)].count("StepCompleted") < 2:
+            await asyncio.sleep(0.05)
+        connected.set()
+        await page.get_by_role("tab", name="Steps").click()
+        waited = page.get_by_role("list", name="Steps").get_by_role("listitem").nth(2)
+        await expect(waited).to_contain_text("wait")
+        await expect(waited).not_to_contain_text("running")
+        await plane.http.post(f"/runs/{run_id}/kill", json={"force": True}, params={"wait": 20})
