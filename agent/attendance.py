@@ -11,6 +11,7 @@ from agent.diagnosing import Diagnosing
 from agent.ending import Ending
 from agent.environment import secrets_masked
 from agent.hall import Hall
+from agent.holding import Holding
 from agent.process.tree import AttemptProcess
 from agent.reporting import Reporting
 from agent.story import Story
@@ -49,6 +50,7 @@ class Attendance:
         self._hall = hall
         self._story = story
         self._process = process
+        self._lock = lock
         self._finished = finished
         self._spawn = spawn
         self._tell_condition = tell_condition
@@ -63,10 +65,12 @@ class Attendance:
         self._reporting = Reporting(story, tuple(self._files.values()), lock)
         self.watching = Watching(story, process, mask=mask, tell=lambda fact: spawn(self._tell(fact)))
         self.diagnosing = Diagnosing(hall, story, process, self.watching, lock, mask=mask, spawn=spawn)
+        self.holding = Holding(story, process)
         self.ending = Ending(
             story,
             process,
             lock,
+            moving=self.holding.moving,
             spawn=spawn,
             last_reports=self._reporting.last,
             on_end=on_end,
@@ -74,9 +78,11 @@ class Attendance:
             most_output=story.spec.limits.output or hall.settings.most_output_bytes,
         )
 
-    def begin(self) -> None:
+    def begin(self, *, recovered: bool) -> None:
         """From here on; what goes on for long is spawned."""
         spec = self._story.spec
+        if recovered:
+            self._spawn(self._take_up())
         self._spawn(self.ending.until_exit())
         for path, file in self._files.items():
             self._spawn(follow_reports(file, path, self._hall.watcher, self._finished, self._reporting.tell))
@@ -84,6 +90,10 @@ class Attendance:
             self._spawn(self.ending.until_timeout(spec.timeout))
         if spec.limits.memory is not None or spec.limits.processes is not None:
             self._spawn(self.ending.until_limit(self._finished))
+
+    async def _take_up(self) -> None:
+        async with self._lock:
+            await self.holding.take_up()
 
     async def _tell(self, fact: Value) -> None:
         told = await self._tell_condition(fact)

@@ -40,8 +40,8 @@ class Ending:
     """The end of one process tree. ``lock`` is the keeper's: telling an end and deciding an order exclude each other.
 
     ``most_output``: bytes it may print. ``spawn`` runs work beside the keeper, ``last_reports`` gives what the workflow
-    said and nobody has told yet, ``longest_quiet`` for how long it had nothing to say; ``on_end`` is called once the
-    end is on disk.
+    said and nobody has told yet, ``longest_quiet`` for how long it had nothing to say; ``moving`` is set while it is
+    not held; ``on_end`` is called once the end is on disk.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Ending:
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         last_reports: Callable[[], list[Envelope]],
         on_end: Callable[[], None],
+        moving: asyncio.Event,
         most_output: int,
         longest_quiet: Callable[[], float | None],
     ) -> None:
@@ -65,6 +66,7 @@ class Ending:
         self._on_end = on_end
         self._longest_quiet = longest_quiet
         self._output = OutputCounter(most_output)
+        self._moving = moving
         self._cut_short = asyncio.Event()
         self._begun = False
 
@@ -115,8 +117,13 @@ class Ending:
                 await self._tell_natural_end(ended, None)
 
     async def until_timeout(self, timeout: float) -> None:
-        """End the attempt when it has run for ``timeout`` seconds since it was started, whoever was there meanwhile."""
-        await asyncio.sleep(max(0.0, timeout - self._process.age()))
+        """End the attempt when it has run for ``timeout`` seconds, those held left out, whoever was there meanwhile."""
+        while True:
+            await self._moving.wait()
+            left = timeout - (self._process.age() - self._held_seconds())
+            if left <= 0:
+                break
+            await asyncio.sleep(left)
         async with self._lock:
             run = self._story.state.run
             if run is None or run.status not in (Status.RUNNING, Status.PAUSED):
@@ -129,6 +136,10 @@ class Ending:
             )
             await self._story.tell(self._story.fact(fact))
             self.begin()
+
+    def _held_seconds(self) -> float:
+        run = self._story.state.run
+        return run.attempts[-1].held_seconds if run is not None and run.attempts else 0.0
 
     async def until_limit(self, finished: asyncio.Event) -> None:
         """End the attempt when it reaches a limit on memory or processes; returns when the run is over."""

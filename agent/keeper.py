@@ -30,6 +30,7 @@ from runplane.contract.events import (
     RunCanceled,
     RunFailed,
     RunLost,
+    RunPaused,
     RunTerminating,
     TerminationEscalated,
 )
@@ -84,9 +85,17 @@ class Keeper:
                 return False
             if order.id in self.story.handled:
                 return True
-            decision = decided(self.story.state, data, await self._hall.bus.time_for(data))
+            decision: tuple[Value, ...] = decided(self.story.state, data, await self._hall.bus.time_for(data))
+            holding = self._attendance.holding if self._attendance is not None else None
+            if holding is not None:
+                decision = await holding.made_true(decision)
             facts = [self.story.fact(fact, cause=order, actor=order.actor) for fact in decision]
-            await self.story.answer(order, *facts)
+            try:
+                await self.story.answer(order, *facts)
+            except Unavailable:
+                if holding is not None and any(isinstance(fact, RunPaused) for fact in decision):
+                    holding.release()
+                raise
             for fact in decision:
                 self._carry_out(fact)
             if isinstance(data, DiagnoseRun) and not decision and self._attendance is not None:
@@ -241,7 +250,7 @@ class Keeper:
             tell_condition=self._tell_condition,
             on_end=self._finish,
         )
-        self._attendance.begin()
+        self._attendance.begin(recovered=recovered)
         self._ship(recovered=recovered)
 
     def _ship(self, *, recovered: bool) -> None:
@@ -258,6 +267,8 @@ class Keeper:
 
     def _carry_out(self, fact: Value) -> None:
         """Begin what a decided fact says is under way."""
+        if self._attendance is not None:
+            self._attendance.holding.carry_out(fact)
         match fact:
             case RunTerminating() if self._ending is not None:
                 self._ending.begin()

@@ -15,6 +15,7 @@ ENDINGS = frozenset(
     {"RunKilled", "RunCanceled", "RunCompleted", "RunFailed", "RunTimedOut", "RunLost", "OutcomeOverridden"}
 )
 BEGINNINGS = ENDINGS | {"ProcessSpawned", "RunPaused", "RunTerminating", "RunUnreachable"}
+PAUSES = ENDINGS | {"RunPaused", "RunContinued", "RunTerminating"}
 VISIBLE_SECONDS = 2.0
 """How long an answer may be held for the projection to show what the broker has just stored."""
 

@@ -12,6 +12,7 @@ from runplane.contract.ids import RunId
 from runplane.contract.run import (
     Condition,
     Failure,
+    Held,
     KillReceipt,
     Override,
     Progress,
@@ -44,6 +45,14 @@ class RestartResult(Result):
     run_id: RunId
     new_run_id: RunId
     status: Status
+
+
+class PauseResult(Result):
+    """``held`` says since when and by whom it is held; None where it is not."""
+
+    run_id: RunId
+    status: Status
+    held: Held | None = None
 
 
 class ForceCompleteResult(Result):

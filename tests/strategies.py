@@ -175,8 +175,14 @@ EVENTS: dict[type[Event], SearchStrategy[Any]] = {
     StepCompleted: st.builds(StepCompleted, name=words, index=st.integers(), result=json_values),
     StepFailed: st.builds(StepFailed, name=words, index=st.integers(), error=words),
     ReportSetAside: st.builds(ReportSetAside, count=st.integers(), first_line=st.integers(), why=words),
-    RunPaused: st.builds(RunPaused, at=maybe_words, by=maybe_words),
-    RunContinued: st.builds(RunContinued, by=maybe_words),
+    RunPaused: st.builds(
+        RunPaused,
+        at=maybe_words,
+        by=maybe_words,
+        reason=maybe_words,
+        processes=st.none() | st.integers(1, 99),
+    ),
+    RunContinued: st.builds(RunContinued, by=maybe_words, held_seconds=st.none() | st.floats(0, 1e6)),
     ConditionRaised: st.builds(ConditionRaised, condition=conditions),
     ConditionCleared: st.builds(ConditionCleared, type=st.sampled_from(["stuck", "survivors", "other"])),
     DiagnosisTaken: st.builds(

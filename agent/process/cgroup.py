@@ -50,6 +50,10 @@ class Cgroup:
         """Whether it was frozen by ``freeze`` (or by somebody else)."""
         return read_head(f"{self.path}/cgroup.freeze").strip() == b"1"
 
+    def stands_still(self) -> bool:
+        """Whether the kernel says that every process in it is stopped, after :meth:`freeze`."""
+        return b"frozen 1" in read_head(f"{self.path}/cgroup.events")
+
     def is_populated(self) -> bool:
         """Whether a live process is in it or below it. Zombies do not count."""
         return b"populated 1" in read_head(f"{self.path}/cgroup.events")

@@ -31,7 +31,7 @@ class FreezerCgroup(Cgroup):
         try:
             deadline = time.monotonic() + _FREEZE_SECONDS
             # One in uninterruptible sleep keeps the whole from being frozen; the others stand still already.
-            while not self._is_all_frozen() and time.monotonic() < deadline:
+            while not self.stands_still() and time.monotonic() < deadline:
                 time.sleep(_FREEZE_PAUSE_SECONDS)
             for pid in self.members():
                 _kill(pid)
@@ -65,7 +65,8 @@ class FreezerCgroup(Cgroup):
             await asyncio.sleep(_LOOK_SECONDS)
         return True
 
-    def _is_all_frozen(self) -> bool:
+    def stands_still(self) -> bool:
+        """Whether every process in it stands still."""
         return read_head(f"{self.path}/freezer.state").strip() == b"FROZEN"
 
 

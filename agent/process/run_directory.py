@@ -53,6 +53,7 @@ class RunDirectory:
         self.process = path / "process.json"
         self.exit = path / "exit.json"
         self.asked = path / "asked.json"
+        self.held = path / "held.json"
         self.control = path / "control.json"
         self.resume = path / "resume.json"
         self.reports = path / "reports.jsonl"

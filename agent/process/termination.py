@@ -99,8 +99,12 @@ class Termination:
         await self._tree.close_stdin()
         if self._tree.control_group is not None and self._tree.control_group.is_frozen():
             self._tree.control_group.thaw()
-        if self._evidence.send(main, self._signal) and facts.state == "T":
-            self._evidence.send(main, signal.SIGCONT)  # a stopped process takes no other signal
+        self._evidence.send(main, self._signal)
+        for member in self._evidence.seen.values():
+            if (
+                member.state == "T"
+            ):  # a stopped process takes no other signal, and cannot help the main one to end
+                self._evidence.send(self._tree.census.identity(member), signal.SIGCONT)
         await self._wait_grace(pidfd)
 
     async def _wait_grace(self, pidfd: int) -> None:

@@ -19,6 +19,7 @@ from agent.process.pidfds import Pidfds, wait_ended
 from agent.process.records import ExitRecord, ProcessFacts, TreeEnded
 from agent.process.run_directory import ProcessRecord, RunDirectory
 from agent.process.shim_link import ShimLink
+from agent.process.standstill import Standstill
 from agent.process.termination import Termination
 
 _ASK_SECONDS = 1.0
@@ -46,6 +47,7 @@ class AttemptProcess:
         self.gone = asyncio.Event()
         self.control_group = _group_of(record)
         self.census = Census(record, self.control_group)
+        self.standstill = Standstill(self.census, self.control_group, directory.held)
         self.ending = Ending(directory, record, link)
         self._link = link
         self._terminating = asyncio.Lock()

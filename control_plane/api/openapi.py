@@ -57,7 +57,7 @@ def _build(app: FastAPI) -> dict[str, Any]:
         tags=[
             {
                 "name": "runs",
-                "description": "Start, list, look at, kill, restart, force-complete, read output",
+                "description": "Start, list, look at, kill, restart, force-complete, pause, read output",
             },
             {"name": "workflows", "description": "The registry"},
             {"name": "hosts", "description": "The fleet"},

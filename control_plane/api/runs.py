@@ -1,4 +1,4 @@
-"""Runs: start, list, look at, kill, restart, force-complete."""
+"""Runs: start, list, look at, kill, restart, force-complete, pause."""
 
 from collections.abc import Callable, Collection
 from typing import Annotated
@@ -28,15 +28,17 @@ from control_plane.api.parts import (
 from control_plane.command_side import (
     Accepted,
     BulkKill,
+    ContinueRequest,
     ForceCompleteRequest,
     KillRequest,
     KillRunsRequest,
+    PauseRequest,
     RestartRequest,
     StartRequest,
 )
 from control_plane.context import Context
 from control_plane.read_model import RunFilter
-from control_plane.waiting import BEGINNINGS, ENDINGS, VISIBLE_SECONDS, until
+from control_plane.waiting import BEGINNINGS, ENDINGS, PAUSES, VISIBLE_SECONDS, until
 from runplane.contract.errors import InvalidInput, NotFound, Unavailable
 from runplane.contract.run import Run, Status
 from runplane.core.state import view
@@ -290,6 +292,72 @@ async def force_complete_run(
         return _mutation(context, accepted, declared)
 
     return await once.answer(request, actor.principal, key, force_complete)
+
+
+@router.post(
+    "/runs/{run_id}/pause",
+    summary="Pause a run",
+    status_code=202,
+    response_model=Mutation,
+    responses={200: {"model": Mutation, "description": "The run is paused"}, **problems(404, 409, 503)},
+    openapi_extra=request_body(PauseRequest, required=False),
+)
+async def pause_run(
+    *,
+    request: Request,
+    context: ContextOf,
+    once: OnceOf,
+    actor: ActorOf,
+    run_id: RunIdOf,
+    body: Annotated[PauseRequest, Depends(body_of(PauseRequest))],
+    wait: WaitOf = 0.0,
+    key: KeyOf = None,
+) -> Response:
+    """Stop every process of a running run where it is. Its status is `paused` once all of them stand still."""
+
+    async def pause() -> Response:
+        accepted = await context.command_side.pause_run(run_id, body, actor, key)
+        await _effect(context, accepted, run_id, reached=_is_paused, types=PAUSES, wait=wait)
+        return _mutation(context, accepted, _is_paused)
+
+    return await once.answer(request, actor.principal, key, pause)
+
+
+@router.post(
+    "/runs/{run_id}/continue",
+    summary="Let a paused run go on",
+    status_code=202,
+    response_model=Mutation,
+    responses={200: {"model": Mutation, "description": "The run goes on"}, **problems(404, 409, 503)},
+    openapi_extra=request_body(ContinueRequest, required=False),
+)
+async def continue_run(
+    *,
+    request: Request,
+    context: ContextOf,
+    once: OnceOf,
+    actor: ActorOf,
+    run_id: RunIdOf,
+    body: Annotated[ContinueRequest, Depends(body_of(ContinueRequest))],
+    wait: WaitOf = 0.0,
+    key: KeyOf = None,
+) -> Response:
+    """Let every process of a paused run go on. The time it was held counts for no timeout."""
+
+    async def go_on() -> Response:
+        accepted = await context.command_side.continue_run(run_id, body, actor, key)
+
+        def goes_on(run: Run) -> bool:
+            return not _is_paused(run)
+
+        await _effect(context, accepted, run_id, reached=goes_on, types=PAUSES, wait=wait)
+        return _mutation(context, accepted, goes_on)
+
+    return await once.answer(request, actor.principal, key, go_on)
+
+
+def _is_paused(run: Run) -> bool:
+    return run.status is Status.PAUSED
 
 
 def _has_begun(run: Run) -> bool:

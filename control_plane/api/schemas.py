@@ -12,9 +12,11 @@ from pydantic.json_schema import models_json_schema
 from control_plane.api.documents import NotificationTestRequest, WorkflowRequest
 from control_plane.api.problems import FieldError, Problem
 from control_plane.command_side import (
+    ContinueRequest,
     ForceCompleteRequest,
     KillRequest,
     KillRunsRequest,
+    PauseRequest,
     RestartRequest,
     StartRequest,
 )
@@ -25,8 +27,10 @@ _BODIES: tuple[type[BaseModel], ...] = (
     StartRequest,
     KillRequest,
     RestartRequest,
+    ContinueRequest,
     ForceCompleteRequest,
     KillRunsRequest,
+    PauseRequest,
     WorkflowRequest,
     NotificationTestRequest,
     Problem,

@@ -11,9 +11,11 @@ from control_plane.command_side.desk import Desk
 from control_plane.command_side.registry import Applied, WorkflowRegistry
 from control_plane.command_side.requests import (
     BreakpointRequest,
+    ContinueRequest,
     ForceCompleteRequest,
     KillRequest,
     KillRunsRequest,
+    PauseRequest,
     RestartRequest,
     Selector,
     StartRequest,
@@ -39,6 +41,8 @@ class CommandSide:
         self.kill_run = self._runs.kill_run
         self.restart_run = self._runs.restart_run
         self.force_complete_run = self._runs.force_complete_run
+        self.pause_run = self._runs.pause_run
+        self.continue_run = self._runs.continue_run
         self.diagnose_run = self._runs.diagnose_run
         self.apply_workflow = self._registry.apply_workflow
         self.delete_workflow = self._registry.delete_workflow
@@ -61,9 +65,11 @@ __all__ = [
     "BulkKill",
     "BulkResult",
     "CommandSide",
+    "ContinueRequest",
     "ForceCompleteRequest",
     "KillRequest",
     "KillRunsRequest",
+    "PauseRequest",
     "RestartRequest",
     "Selector",
     "StartRequest",

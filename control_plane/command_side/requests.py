@@ -90,6 +90,22 @@ class RestartRequest(Request):
     grace_seconds: Grace | None = None
 
 
+class PauseRequest(Request):
+    """Hold a run."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the API is being migrated"}]})
+
+    reason: Reason | None = None
+
+
+class ContinueRequest(Request):
+    """Let a paused run go on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the API is back"}]})
+
+    reason: Reason | None = None
+
+
 class ForceCompleteRequest(Request):
     """Declare the outcome; ``detach`` leaves the processes alive, ``replace`` moves an outcome already reached."""
 

@@ -13,8 +13,10 @@ from control_plane.command_side.lessons import Lessons
 from control_plane.command_side.parameters import check_parameters
 from control_plane.command_side.repetition import Repeatable, content_of
 from control_plane.command_side.requests import (
+    ContinueRequest,
     ForceCompleteRequest,
     KillRequest,
+    PauseRequest,
     RestartRequest,
     StartRequest,
     breakpoints_of,
@@ -23,9 +25,11 @@ from control_plane.read_model import WorkflowView
 from runplane.bus import CompareFailed, Expect
 from runplane.contract import subjects
 from runplane.contract.commands import (
+    ContinueRun,
     DiagnoseRun,
     ForceCompleteRun,
     KillRun,
+    PauseRun,
     RestartRun,
     RunCommand,
     StartRun,
@@ -169,6 +173,38 @@ class RunCommands:
             return Accepted(
                 command_id=self._declared_by(run_id), run_id=run_id, seq=state.run.seq, already=True
             )
+        placed = await self._desk.place(
+            command, subject=_destination(state, command, run_id), actor=actor, again=again
+        )
+        return _accepted(placed, run_id)
+
+    async def pause_run(
+        self, run_id: str, request: PauseRequest, actor: Actor, key: str | None = None
+    ) -> Accepted:
+        """Publish PauseRun. Conflict where the run's status does not allow it; one that is paused stays so."""
+        again = _repeatable(actor, key, "pause", run_id, content_of(request))
+        return await self._order(PauseRun(run_id=run_id, reason=request.reason), actor, again)
+
+    async def continue_run(
+        self, run_id: str, request: ContinueRequest, actor: Actor, key: str | None = None
+    ) -> Accepted:
+        """Publish ContinueRun. Conflict where the run is not paused."""
+        again = _repeatable(actor, key, "continue", run_id, content_of(request))
+        return await self._order(ContinueRun(run_id=run_id, reason=request.reason), actor, again)
+
+    async def _order(
+        self, command: PauseRun | ContinueRun, actor: Actor, again: Repeatable | None
+    ) -> Accepted:
+        """Publish an order to whoever owns the run; what cannot be is refused, and that is written down."""
+        run_id = command.run_id
+        earlier = await self._desk.earlier(again)
+        if earlier is not None:
+            return _repeated(*earlier)
+        state = await self._desk.state(run_id)
+        decision = decide(state, command, now())
+        if isinstance(decision, Rejection):
+            await self._desk.refuse(command, decision, run_id=run_id, actor=actor, again=again)
+            raise _conflict(decision, run_id)
         placed = await self._desk.place(
             command, subject=_destination(state, command, run_id), actor=actor, again=again
         )

@@ -1,4 +1,6 @@
-"""The buttons of a run: kill, restart, force-complete. Each asks first, waits for the proof, and shows it."""
+"""The buttons of a run: kill, restart, force-complete, each of which asks first, waits for the proof and shows it; and
+pause and continue, which can be taken back and so ask nothing.
+"""
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
@@ -8,7 +10,13 @@ from typing import Any
 from nicegui import ui
 from pydantic import ValidationError
 
-from control_plane.command_side import ForceCompleteRequest, KillRequest, RestartRequest
+from control_plane.command_side import (
+    ContinueRequest,
+    ForceCompleteRequest,
+    KillRequest,
+    PauseRequest,
+    RestartRequest,
+)
 from control_plane.command_side.requests import MAX_REASON_CHARACTERS
 from control_plane.context import Context
 from control_plane.dashboard import words
@@ -37,13 +45,18 @@ class RunActions:
             kill = ui.button("Kill", icon="stop_circle", on_click=self._ask_kill).props(
                 "unelevated color=negative"
             )
+            hold = ui.button("Pause", icon="pause_circle", on_click=self._pause_or_continue).props("outline")
             restart = ui.button("Restart", icon="restart_alt", on_click=self._ask_restart).props("outline")
             force = ui.button("Force-complete", icon="flag", on_click=self._ask_force).props("outline")
-            for button in (kill, restart, force):
+            for button in (kill, hold, restart, force):
                 button.props("no-caps dense").classes("rp-button")
 
         def show(run: Run) -> None:
             kill.set_visibility(not run.status.ended)
+            is_paused = run.status is Status.PAUSED
+            hold.set_visibility(is_paused or run.status is Status.RUNNING)
+            hold.set_text("Continue" if is_paused else "Pause")
+            hold.set_icon("play_circle" if is_paused else "pause_circle")
             restart.set_visibility(run.restarted_as is None)
             force.set_text("Force-complete" if not run.status.ended else "Declare another outcome")
 
@@ -65,6 +78,28 @@ class RunActions:
             yield dialog
         dialog.on("hide", dialog.delete)
         dialog.open()
+
+    async def _pause_or_continue(self) -> None:
+        run = self._run()
+        if run is None:
+            return
+        if run.status is Status.PAUSED:
+            await self._carry_out("Continuing", self._continue)
+        else:
+            await self._carry_out("Pausing", self._pause)
+
+    async def _pause(self) -> None:
+        await self._context.command_side.pause_run(self._run_id, PauseRequest(), self._actor)
+        await self._until(lambda run: run.status is Status.PAUSED or run.status.ended)
+
+    async def _continue(self) -> None:
+        await self._context.command_side.continue_run(self._run_id, ContinueRequest(), self._actor)
+        await self._until(lambda run: run.status is not Status.PAUSED)
+
+    async def _until(self, reached: Callable[[Run], bool]) -> None:
+        await self._context.read_model.wait_until(
+            self._run_id, lambda state: state.run is not None and reached(state.run), WAIT_SECONDS
+        )
 
     def _ask_kill(self) -> None:
         run = self._run()

@@ -3,9 +3,10 @@
 from mcp_server.tools.ending import force_complete_workflow, kill_workflow, restart_workflow
 from mcp_server.tools.fleet import kill_workflows
 from mcp_server.tools.history import get_workflow_events, get_workflow_logs, replay_workflow
+from mcp_server.tools.holding import continue_workflow, pause_workflow
 from mcp_server.tools.listing import list_recent_runs, list_runs_by_status, list_runs_by_workflow
 from mcp_server.tools.starting import list_workflows, run_workflow
-from mcp_server.tools.tool import ENDS, LOOKS, REPLACES, STARTS, RunplaneTool
+from mcp_server.tools.tool import ENDS, HOLDS, LOOKS, REPLACES, STARTS, RunplaneTool
 from mcp_server.tools.watching import (
     diagnose_workflow,
     get_health_status,
@@ -18,6 +19,8 @@ TOOLS = (
     RunplaneTool(kill_workflow, title="Kill a run and prove it gone", hints=ENDS),
     RunplaneTool(restart_workflow, title="Restart a run under a new id", hints=REPLACES),
     RunplaneTool(force_complete_workflow, title="Declare the outcome of a run", hints=ENDS),
+    RunplaneTool(pause_workflow, title="Pause a run", hints=HOLDS),
+    RunplaneTool(continue_workflow, title="Let a paused run go on", hints=HOLDS),
     RunplaneTool(run_workflow, title="Start a run of a workflow", hints=STARTS),
     RunplaneTool(list_workflows, title="List the workflows", hints=LOOKS),
     RunplaneTool(list_recent_runs, title="List recent runs", hints=LOOKS),

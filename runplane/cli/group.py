@@ -36,6 +36,8 @@ VERBS: dict[str, Verb] = {
         "runplane.cli.restart:restart", "Kill a run and start it again with the same configuration."
     ),
     "force-complete": Verb("runplane.cli.force_complete:force_complete", "Declare a run's outcome."),
+    "pause": Verb("runplane.cli.pause:pause", "Stop every process of a run where it is."),
+    "continue": Verb("runplane.cli.pause:go_on", "Let a paused run go on."),
     "events": Verb("runplane.cli.events:events", "Show the audit log."),
     "replay": Verb("runplane.cli.replay:replay", "Show a run as it was at any moment."),
     "rebuild": Verb(

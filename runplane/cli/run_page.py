@@ -70,6 +70,13 @@ def _when(run: Run, now: datetime | None) -> Iterator[tuple[str, str]]:
 
 
 def _how(run: Run, now: datetime | None) -> Iterator[tuple[str, str]]:
+    if run.held is not None:
+        reason = f', "{one_line(run.held.reason)}"' if run.held.reason else ""
+        where = f"at {one_line(run.held.at)}, " if run.held.at else ""
+        yield (
+            "held",
+            f"{where}{_ago(run, run.held.since, now)} by {one_line(run.held.by)} ({run.held.via}){reason}",
+        )
     if run.progress is not None:
         message = f'  "{one_line(run.progress.message)}"' if run.progress.message else ""
         said = f", {show_duration(age_of(run.progress.updated_at, now))} ago" if run.ended_at is None else ""

@@ -89,16 +89,22 @@ class ReportSetAside(Value):
 
 
 class RunPaused(Value):
-    """The run is held."""
+    """The run is held: none of its processes runs. ``at``: the boundary; None where it was stopped anywhere.
+
+    ``processes``: how many the kernel showed to stand still.
+    """
 
     at: str | None = None
     by: str | None = None
+    reason: str | None = None
+    processes: int | None = None
 
 
 class RunContinued(Value):
-    """The run goes on."""
+    """The run goes on. ``held_seconds``: how long it was held, by its host's clock that nobody sets."""
 
     by: str | None = None
+    held_seconds: float | None = None
 
 
 class ConditionRaised(Value):

@@ -255,7 +255,7 @@ class Override(Value):
 
 
 class Attempt(Value):
-    """One process tree, started for the run on one host."""
+    """One process tree, started for the run on one host. ``held_seconds``: its pauses that are over, together."""
 
     attempt: int
     host: HostId
@@ -266,6 +266,17 @@ class Attempt(Value):
     mechanism: str | None = None
     exit: Exit | None = None
     verified_by: tuple[VerifiedBy, ...] = ()
+    held_seconds: float = 0.0
+
+
+class Held(Value):
+    """Where a paused run is held, since when, and who asked. ``at`` None: stopped wherever it was."""
+
+    at: str | None = None
+    since: Moment
+    by: str
+    via: Surface
+    reason: str | None = None
 
 
 class Checkpoint(Value):
@@ -306,6 +317,7 @@ class Run(Value):
     restarted_from: RunId | None = None
     restarted_as: RunId | None = None
     checkpoint: Checkpoint | None = None
+    held: Held | None = None
     breakpoints: tuple[Breakpoint, ...] = ()
     requested_by: str
     requested_via: Surface = "api"

@@ -26,7 +26,9 @@ from runplane.contract.events import (
     Purpose,
     RestartAccepted,
     RunCanceled,
+    RunContinued,
     RunEvent,
+    RunPaused,
     RunTerminating,
     TerminationEscalated,
 )
@@ -83,7 +85,11 @@ def decide(state: RunState, command: RunCommand, now: datetime) -> Decision:
             return _decide_force_complete(state, run, command)
         case DiagnoseRun():
             return _decide_diagnose(run)
-        case PauseRun() | ContinueRun() | StepRun() | SetBreakpoints() | SetVariables():
+        case PauseRun():
+            return _decide_pause(run, command)
+        case ContinueRun():
+            return _decide_continue(run)
+        case StepRun() | SetBreakpoints() | SetVariables():
             return _reject(
                 "not_supported", f"{type(command).__name__} is not supported by this version of Runplane"
             )
@@ -194,6 +200,27 @@ def _decide_diagnose(run: Run) -> Decision:
             "no_processes", f"{run.run_id} is {run.status}: it has no processes to look at", status=run.status
         )
     return ()
+
+
+def _decide_pause(run: Run, command: PauseRun) -> Decision:
+    """Nothing to do where it is held already. The fact is told only once every process stands still."""
+    if run.status is Status.PAUSED:
+        return ()
+    if run.status is not Status.RUNNING:
+        return _reject(
+            "not_running",
+            f"{run.run_id} is {run.status}: only a running run can be paused",
+            status=run.status,
+        )
+    return (RunPaused(reason=command.reason),)
+
+
+def _decide_continue(run: Run) -> Decision:
+    if run.status is not Status.PAUSED:
+        return _reject(
+            "not_paused", f"{run.run_id} is {run.status}: only a paused run can go on", status=run.status
+        )
+    return (RunContinued(),)
 
 
 def _override(command: ForceCompleteRun, *, observed: str, replaced: bool = False) -> OutcomeOverridden:

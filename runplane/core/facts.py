@@ -53,7 +53,7 @@ from runplane.contract.events import (
     TerminationEscalated,
     TreeVerifiedGone,
 )
-from runplane.contract.run import Attempt, Condition, Failure, Override, Run, Status, Step, Survivor
+from runplane.contract.run import Attempt, Condition, Failure, Held, Override, Run, Status, Step, Survivor
 from runplane.core.forecast import progressed
 from runplane.core.state import RunState, Termination
 
@@ -71,7 +71,7 @@ def tell(state: RunState, run: Run, record: Envelope) -> tuple[Changes, Changes]
     data = record.data
     match data:
         case RunTerminating():
-            return _NOTHING, {"termination": _termination(state, run, record, data)}
+            return {"held": None}, {"termination": _termination(state, run, record, data)}
         case TerminationEscalated() if state.termination is not None:
             return _NOTHING, {"termination": state.termination.model_copy(update={"force": True})}
         case RunUnreachable():
@@ -125,7 +125,14 @@ def _of_the_run(  # noqa: C901 - one flat case a record
             return _overridden(run, record, data)
         case RestartAccepted():
             return {"restarted_as": run.restarted_as or data.new_run_id}
-        case RunCompleted() | RunCanceled() | RunPaused() | RunContinued() | RunReachable():
+        case RunPaused():
+            return {"held": _held(record, data)}
+        case RunContinued():
+            attempts = run.attempts
+            if attempts and data.held_seconds:
+                attempts = _last_attempt(run, held_seconds=attempts[-1].held_seconds + data.held_seconds)
+            return {"held": None, "attempts": attempts}
+        case RunCompleted() | RunCanceled() | RunReachable():
             return _NOTHING  # they move the status, which is all they say
         case RunUnreachable() | RunTerminating() | TerminationEscalated():
             return _NOTHING  # they are told of the state around the run
@@ -143,6 +150,16 @@ def _of_the_run(  # noqa: C901 - one flat case a record
             return _NOTHING
         case _:
             assert_never(data)
+
+
+def _held(record: Envelope, data: RunPaused) -> Held:
+    return Held(
+        at=data.at,
+        since=record.time,
+        by=data.by or record.actor.principal,
+        via=record.actor.surface,
+        reason=data.reason,
+    )
 
 
 def _claimed(run: Run, record: Envelope, data: RunClaimed) -> Changes:

@@ -99,7 +99,7 @@ def _ended(run: Run, record: Envelope) -> Run:
     if attempts and attempts[-1].ended_at is None and not detached:
         attempts = (*attempts[:-1], attempts[-1].model_copy(update={"ended_at": record.time}))
     return run.model_copy(
-        update={"ended_at": record.time, "attempts": attempts, "step": None, "conditions": ()}
+        update={"ended_at": record.time, "attempts": attempts, "step": None, "held": None, "conditions": ()}
     )
 
 

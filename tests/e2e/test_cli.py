@@ -101,6 +101,11 @@ def test_a_stuck_run_is_found_killed_with_proof_restarted_and_accounted_for(shel
 
     loop = shell.start("lina", "-p", "mode=loop")
     shell.until(loop, status="running")
+    paused = shell.json("pause", loop, "--reason", "look")["run"]
+    assert (paused["status"], paused["held"]["reason"]) == ("paused", "look")
+    assert "held" in shell.run("status", loop).stdout
+    assert "is running; it was held for" in shell.run("continue", loop).stdout
+    assert shell.refusal("continue", loop, code=4)["code"] == "not_paused"
     declared = shell.json("force-complete", loop, "--outcome", "completed", "--reason", "done by hand")
     assert declared["run"]["status"] == "completed"
     assert declared["run"]["override"]["by"] == "operator"

@@ -136,6 +136,20 @@ async def test_restart_with_a_changed_parameter_goes_to_the_new_run_and_a_second
     assert plane.troubles == []
 
 
+async def test_a_run_is_paused_and_goes_on(plane: Plane) -> None:
+    run_id = await plane.running("sleeper")
+    async with plane.viewer() as page:
+        await page.goto(f"{plane.system.url}/runs/{run_id}")
+        await page.get_by_role("button", name="Pause").click()
+        await expect(page.get_by_role("button", name="Continue")).to_be_visible()
+        run = await plane.run(run_id)
+        assert (run["status"], run["held"]["via"]) == ("paused", "dashboard")
+        await page.get_by_role("button", name="Continue").click()
+        await expect(page.get_by_role("button", name="Pause")).to_be_visible()
+        assert (await plane.run(run_id))["status"] == "running"
+    assert plane.troubles == []
+
+
 async def test_force_complete_declares_and_a_pending_run_is_canceled(plane: Plane) -> None:
     declared, pending = await plane.running("sleeper"), await plane.start("sleeper", pool="nobody")
     async with plane.viewer() as page:

@@ -252,6 +252,11 @@ async def _restart_and_declare(client: Client, run_id: str) -> None:
     assert (restarted["run_id"], restarted["status"]) == (run_id, "running")
     await printed(client, new_run_id, "told: again\n")
     assert new_run_id in await refusal(client, "restart_workflow", run_id=run_id)
+    paused = await call(client, "pause_workflow", run_id=new_run_id, reason="look")
+    assert (paused["status"], paused["held"]["reason"], paused["held"]["via"]) == ("paused", "look", "mcp")
+    continued = await call(client, "continue_workflow", run_id=new_run_id)
+    assert (continued["status"], continued["held"]) == ("running", None)
+    assert new_run_id in await refusal(client, "continue_workflow", run_id=new_run_id)
     declared = await call(
         client, "force_complete_workflow", run_id=new_run_id, outcome="completed", reason="result is stored"
     )

@@ -121,6 +121,8 @@ def test_the_document_tells_every_route_of_the_interface(plane: ControlPlaneProc
         ("POST", "/runs/{run_id}/kill"),
         ("POST", "/runs/{run_id}/restart"),
         ("POST", "/runs/{run_id}/force-complete"),
+        ("POST", "/runs/{run_id}/pause"),
+        ("POST", "/runs/{run_id}/continue"),
         ("GET", "/runs/{run_id}/steps"),
         ("GET", "/runs/{run_id}/logs"),
         ("GET", "/runs/{run_id}/resources"),

@@ -10,7 +10,14 @@ import httpx
 import pytest
 
 from runplane.bus import Bus
-from runplane.contract.events import RunKilled, RunTerminating, StepCompleted, StepStarted
+from runplane.contract.events import (
+    RunContinued,
+    RunKilled,
+    RunPaused,
+    RunTerminating,
+    StepCompleted,
+    StepStarted,
+)
 from runplane.contract.run import Actor
 from runplane.contract.subjects import host_event, output
 from runplane.contract.value import Value
@@ -218,7 +225,7 @@ async def test_a_kill_of_a_held_run_goes_to_its_host_and_waits_for_the_proof(
 async def test_a_run_that_nobody_knows_is_a_404(api: httpx.AsyncClient) -> None:
     for path in ("", "/events", "/steps", "/logs", "/resources"):
         problem(await api.get(f"/runs/run_ffffffffffff{path}"), 404, "run_not_found")
-    for order in ("kill", "restart", "force-complete"):
+    for order in ("kill", "restart", "force-complete", "pause", "continue"):
         problem(await api.post(f"/runs/run_ffffffffffff/{order}"), 404, "run_not_found")
         problem(await api.post(f"/runs/nonsense/{order}"), 404, "run_not_found")
 
@@ -244,6 +251,29 @@ async def test_other_parameters_need_the_version_they_are_put_into(api: httpx.As
     assert (answer["new_run"]["workflow_version"], answer["new_run"]["params"]) == (1, {"seconds": 9})
     response = await api.post(f"/runs/{answer['new_run_id']}/restart", json={"params": {"minutes": 9}})
     problem(response, 422, "invalid_parameters")
+
+
+async def test_a_run_is_paused_and_goes_on(api: httpx.AsyncClient, bus: Bus) -> None:
+    run_id = (await start(api))["run_id"]
+    problem(await api.post(f"/runs/{run_id}/pause"), 409, "not_running")
+    await make_running(bus, api, run_id)
+    problem(await api.post(f"/runs/{run_id}/continue"), 409, "not_paused")
+
+    at_once = await api.post(f"/runs/{run_id}/pause", json={"reason": "look"})
+    assert (at_once.status_code, at_once.json()["run"]["status"]) == (202, "running")
+    order = next(one for _, one in await bus.story(run_id) if one.type == "PauseRun")
+    assert order.subject == f"rp.cmd.host.{HOST}.{run_id}"
+    waiting = asyncio.create_task(api.post(f"/runs/{run_id}/pause", params={"wait": LIMIT}))
+    await tell(bus, run_id, RunPaused(reason="look", processes=2), cause=order)
+    paused = await waiting
+    assert paused.status_code == 200
+    assert (paused.json()["run"]["status"], paused.json()["run"]["held"]["reason"]) == ("paused", "look")
+
+    waiting = asyncio.create_task(api.post(f"/runs/{run_id}/continue", params={"wait": LIMIT}))
+    await tell(bus, run_id, RunContinued(held_seconds=1.5), cause=order)
+    continued = (await waiting).json()["run"]
+    assert (continued["status"], continued["held"]) == ("running", None)
+    assert continued["attempts"][-1]["held_seconds"] == 1.5
 
 
 async def test_force_complete_declares_the_outcome_once(api: httpx.AsyncClient) -> None:
@@ -576,7 +606,7 @@ async def test_health_tells_more_with_a_token(plane: ControlPlaneProcess, api: h
 async def test_what_is_not_there_is_a_problem(api: httpx.AsyncClient) -> None:
     problem(await api.get("/nothing"), 404, "not_found")
     run_id = (await start(api))["run_id"]
-    for later in ("pause", "continue", "step"):
+    for later in ("step", "breakpoints"):
         problem(await api.post(f"/runs/{run_id}/{later}"), 404, "not_found")
     response = await api.request("PATCH", "/workflows/nap")
     problem(response, 405, "method_not_allowed")

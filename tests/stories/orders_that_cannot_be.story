@@ -11,12 +11,12 @@ then
 when
   +3s   ada/cli  KillRun b
   +9s   ada/cli  KillRun a expires_at=2026-03-01T12:00:05Z
-  +9s   ada/cli  PauseRun a
+  +9s   ada/cli  StepRun a
 
 then
   anomaly: KillRun of b: it speaks of a run that nobody asked for
   the plane refuses (unknown_run): there is no run b: see runplane ps --all
   h1 refuses (expired): the order for a was only good until 2026-03-01T12:00:05+00:00: ask again
-  h1 refuses (not_supported): PauseRun is not supported by this version of Runplane
+  h1 refuses (not_supported): StepRun is not supported by this version of Runplane
   b: nobody asked for it
   a: running on h1, attempt 1

@@ -34,6 +34,8 @@ TOOLS = {
     "kill_workflow": (ENDS, {"run_id", "reason", "force", "grace_seconds"}),
     "restart_workflow": ("replaces", {"run_id", "reason", "resume", "params"}),
     "force_complete_workflow": (ENDS, {"run_id", "outcome", "reason", "detach"}),
+    "pause_workflow": ("holds", {"run_id", "reason"}),
+    "continue_workflow": ("holds", {"run_id", "reason"}),
     "run_workflow": (
         "starts",
         {
@@ -76,6 +78,7 @@ HINTS = {  # read only, destructive, idempotent, open world
     LOOKS: (True, False, True, False),
     "starts": (False, False, False, True),
     ENDS: (False, True, True, False),
+    "holds": (False, False, True, False),
     "replaces": (False, True, False, True),
 }
 

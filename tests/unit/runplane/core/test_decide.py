@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runplane.contract.commands import (
+    ContinueRun,
     DiagnoseRun,
     ForceCompleteRun,
     KillRun,
@@ -15,6 +16,7 @@ from runplane.contract.commands import (
     RestartRun,
     RunCommand,
     StartRun,
+    StepRun,
 )
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import (
@@ -22,6 +24,7 @@ from runplane.contract.events import (
     RestartAccepted,
     RunCanceled,
     RunCompleted,
+    RunContinued,
     RunFailed,
     RunKilled,
     RunLost,
@@ -287,11 +290,31 @@ def test_a_diagnosis_needs_processes(status: Status) -> None:
 
 
 def test_debugging_orders_are_refused_with_their_name() -> None:
-    decision = decide(IN_STATUS[Status.RUNNING], PauseRun(run_id=RUN), NOON)
+    decision = decide(IN_STATUS[Status.RUNNING], StepRun(run_id=RUN), NOON)
 
     assert isinstance(decision, Rejection)
     assert decision.code == "not_supported"
-    assert "PauseRun" in decision.message
+    assert "StepRun" in decision.message
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_running_run_is_paused_and_a_paused_one_goes_on(status: Status) -> None:
+    state = IN_STATUS[status]
+    paused = decide(state, PauseRun(run_id=RUN, reason="look"), NOON)
+    continued = decide(state, ContinueRun(run_id=RUN), NOON)
+
+    if status is Status.RUNNING:
+        assert paused == (RunPaused(reason="look"),)
+    elif status is Status.PAUSED:
+        assert paused == ()
+    else:
+        assert isinstance(paused, Rejection)
+        assert (paused.code, str(status) in paused.message) == ("not_running", True)
+    if status is Status.PAUSED:
+        assert continued == (RunContinued(),)
+    else:
+        assert isinstance(continued, Rejection)
+        assert (continued.code, str(status) in continued.message) == ("not_paused", True)
 
 
 def test_the_grace_is_the_orders_or_else_the_workflows() -> None:

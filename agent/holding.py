@@ -1,0 +1,93 @@
+"""Pauses one live attempt by order, and lets it go on. Made by its attendance, called by the keeper under its lock.
+
+Rules: that a run is paused is told only once every process of it stands still, and what cannot be held goes on and is
+said so. That it goes on is on disk before it does. Whoever takes the attempt up finds it held, or lets it go on,
+as the story says.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from agent.process.tree import AttemptProcess
+from agent.story import Story
+from runplane.contract.commands import PauseRun
+from runplane.contract.events import CommandRejected, RunContinued, RunPaused
+from runplane.contract.run import Status
+from runplane.contract.value import Value
+
+log = logging.getLogger("agent.holding")
+
+_MOST_NAMED = 5
+
+
+class Holding:
+    """Of one attempt. ``moving`` is set while it is not held."""
+
+    def __init__(self, story: Story, process: AttemptProcess) -> None:
+        """Nothing is touched before an order or :meth:`take_up`."""
+        self._story = story
+        self._process = process
+        self.moving = asyncio.Event()
+        if story.state.status is not Status.PAUSED:
+            self.moving.set()
+
+    async def made_true(self, decision: Sequence[Value]) -> tuple[Value, ...]:
+        """The decided facts as they can be told: the tree is held now, or there is a refusal that says why not."""
+        return tuple([await self._made_true(fact) for fact in decision])
+
+    def carry_out(self, fact: Value) -> None:
+        """Begin what a fact on disk says."""
+        if isinstance(fact, RunContinued):
+            self.release()
+
+    def release(self) -> None:
+        """Let the tree go on."""
+        self._process.standstill.release()
+        self.moving.set()
+
+    async def take_up(self) -> None:
+        """What a former agent held stays held; what it was about to hold, or let go on, goes on."""
+        run = self._story.state.run
+        standstill = self._process.standstill
+        if run is None or self._process.gone.is_set():
+            return
+        if run.status is Status.RUNNING and standstill.is_noted:
+            self.release()
+        elif run.status is Status.PAUSED:
+            seconds = standstill.held_seconds()
+            if await self._in_the_way():
+                log.warning("%s could not be held any longer, and goes on", self._story.run_id)
+                await self._story.tell(self._story.fact(RunContinued(held_seconds=round(seconds, 3))))
+                self.moving.set()
+
+    async def _made_true(self, fact: Value) -> Value:
+        if isinstance(fact, RunContinued):
+            seconds = self._process.standstill.held_seconds()
+            return fact.model_copy(update={"held_seconds": round(seconds, 3)})
+        if not isinstance(fact, RunPaused):
+            return fact
+        why = await self._in_the_way()
+        if why is not None:
+            return CommandRejected(
+                command=PauseRun.__name__,
+                code="not_held",
+                message=f"{self._story.run_id} could not be paused and goes on: {why}. Look at it with "
+                f"runplane diagnose {self._story.run_id}, or end it with runplane kill {self._story.run_id}",
+            )
+        self.moving.clear()
+        return fact.model_copy(update={"processes": len(self._process.members())})
+
+    async def _in_the_way(self) -> str | None:
+        """Hold the tree; None where it stands still, else why it does not."""
+        try:
+            moving = await self._process.standstill.hold()
+        except OSError as error:
+            return f"its run directory takes no note of it ({error.strerror})"
+        if moving:
+            named = ", ".join(f"{facts.pid} ({facts.cmdline[:60]})" for facts in moving[:_MOST_NAMED])
+            return f"these of its processes did not stand still in time: {named}"
+        if not self._process.members():
+            self._process.standstill.release()
+            return "none of its processes is alive"
+        return None
