@@ -35,6 +35,15 @@ CREATE TABLE IF NOT EXISTS points (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS points_by_age ON points (seconds, at);
 """
+_KEEP = """
+INSERT INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    cpu = excluded.cpu, cpu_max = max(cpu_max, excluded.cpu_max), rss = excluded.rss,
+    rss_max = max(rss_max, excluded.rss_max), pss = excluded.pss, processes = excluded.processes,
+    threads = excluded.threads, open_files = excluded.open_files, sockets = excluded.sockets,
+    io_read = excluded.io_read, io_write = excluded.io_write
+"""
+"""A stretch is stored again where the control plane was started anew within it: what was highest stays."""
 _Row = tuple[str, int, int, float, float, int, int, int | None, int, int, int, int | None, int, int]
 
 
@@ -106,7 +115,7 @@ class History:
         try:
             with self._connection:
                 self._connection.executemany(
-                    "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    _KEEP,
                     self._waiting,
                 )
                 self._flushes += 1

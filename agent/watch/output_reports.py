@@ -73,8 +73,9 @@ class OutputReports(ReportFile):
         if fact is not None:
             yield Report(key=-(at * 8 + 7), fact=fact)
 
-    def _aside(self, at: int, why: str) -> Report | None:
+    def _aside(self, at: int, why: str) -> list[Report]:  # noqa: ARG002
         """A line that is no report is output, and nothing is wrong with it."""
+        return []
 
 
 def _progress(groups: dict[str, Any]) -> ProgressReported | None:

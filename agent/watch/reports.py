@@ -63,6 +63,8 @@ class ReportFile:
         try:
             begun = self._offset
             self.has_more = False
+            if last:
+                reports.extend(self._pass_over(fd))
             while chunk := os.pread(fd, _READ_BYTES, self._offset):
                 self._offset += len(chunk)
                 reports.extend(self._lines(chunk))
@@ -72,7 +74,7 @@ class ReportFile:
         finally:
             os.close(fd)
         if last and self._rest.strip():
-            reports.extend(self._none_or(self._aside(self._rest_at, "the last line has no end")))
+            reports.extend(self._aside(self._rest_at, "the last line has no end"))
             self._rest = b""
         return _coalesced(reports)
 
@@ -84,15 +86,13 @@ class ReportFile:
             if self._skipping:
                 self._skipping = False
             elif len(line) > LONGEST_LINE_BYTES:
-                yield from self._none_or(
-                    self._aside(at, f"a line of {len(line)} bytes is over {LONGEST_LINE_BYTES}")
-                )
+                yield from self._aside(at, f"a line of {len(line)} bytes is over {LONGEST_LINE_BYTES}")
             elif line.strip():
                 yield from self._line(line, at)
             at += len(line) + 1
         if len(rest) > LONGEST_LINE_BYTES:
             if not self._skipping:
-                yield from self._none_or(self._aside(at, f"a line is over {LONGEST_LINE_BYTES} bytes"))
+                yield from self._aside(at, f"a line is over {LONGEST_LINE_BYTES} bytes")
             self._skipping = True
             at += len(rest)
             rest = b""
@@ -103,10 +103,10 @@ class ReportFile:
             raw = json.loads(line)
             facts = list(self._facts(raw)) if isinstance(raw, dict) else None
         except (ValueError, ValidationError, RecursionError) as error:
-            yield from self._none_or(self._aside(at, f"not a report: {str(error).splitlines()[0][:120]}"))
+            yield from self._aside(at, f"not a report: {str(error).splitlines()[0][:120]}")
             return
         if facts is None:
-            yield from self._none_or(self._aside(at, "not a JSON object"))
+            yield from self._aside(at, "not a JSON object")
             return
         for index, fact in enumerate(facts):
             yield Report(key=at * 8 + index, fact=fact)
@@ -148,13 +148,20 @@ class ReportFile:
         text = error if isinstance(error, str) else json.dumps(error) if error is not None else ""
         return StepFailed(name=name, index=index, error=text[:4000], duration_seconds=took)
 
-    @staticmethod
-    def _none_or(report: Report | None) -> list[Report]:
-        return [report] if report is not None else []
-
-    def _aside(self, at: int, why: str) -> Report | None:
+    def _aside(self, at: int, why: str) -> list[Report]:
+        """What is told of a line that is set aside."""
         self.set_aside += 1
-        return Report(key=at * 8 + 7, fact=ReportSetAside(count=1, first_line=at, why=why))
+        return [Report(key=at * 8 + 7, fact=ReportSetAside(count=1, first_line=at, why=why))]
+
+    def _pass_over(self, fd: int) -> list[Report]:
+        """At the end nobody waits for long: leave out what is more than is read at once."""
+        size = os.fstat(fd).st_size
+        if self._most_at_once is None or size - self._offset <= self._most_at_once:
+            return []
+        begun, self._offset = self._offset, size - self._most_at_once
+        self._rest, self._rest_at, self._skipping = b"", self._offset, True
+        why = f"{self._offset - begun} bytes came so late that they were not looked through for progress and steps"
+        return [Report(key=-(begun * 8 + 6), fact=ReportSetAside(count=1, first_line=begun, why=why))]
 
 
 def _coalesced(reports: list[Report]) -> list[Report]:

@@ -14,7 +14,7 @@ from runplane.core.policies.learning import learned
 
 KEPT_SECONDS = 60.0
 MOST_RUNS = 20
-MOST_STEPS_A_RUN = 200
+MOST_STEPS_A_RUN = 50
 _MOST_WORKFLOWS = 10_000
 
 

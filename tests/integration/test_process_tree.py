@@ -613,6 +613,41 @@ async def test_a_process_that_is_traced_from_outside(bench: Bench) -> None:
     assert str(record) == "SIGKILL"
 
 
+# --- held still, and let go on ---------------------------------------------------------------------------------------
+
+TALKS = (
+    "trap 'exit 9' TERM; (setsid sh -c 'while :; do echo b; sleep 0.01; done' &);"
+    " while :; do echo a; sleep 0.01; done"
+)
+
+
+async def test_a_tree_is_held_still_and_goes_on(bench: Bench) -> None:
+    process = await bench.launch("sh", "-c", TALKS)
+    printed = process.directory / "stdout.log"
+    await until(lambda: {b"a", b"b"} <= set(printed.read_bytes().split()), "both talk")
+    assert await process.standstill.hold() == []
+    before = printed.stat().st_size
+    other = await bench.launch("sh", "-c", "sleep 0.2")
+    await asyncio.wait_for(other.wait_gone(), LIMIT)
+    assert printed.stat().st_size == before
+    assert process.standstill.held_seconds() >= 0.2
+    assert await process.standstill.hold() == []  # held again by the next agent: it is so already
+
+    assert process.standstill.release() >= 0.2
+    assert not process.standstill.is_noted
+    await until(lambda: {b"a", b"b"} <= set(printed.read_bytes()[before:].split()), "both talk again")
+
+
+async def test_a_held_tree_hears_the_signal_that_ends_it(bench: Bench) -> None:
+    process = await bench.launch("sh", "-c", TALKS)
+    printed = process.directory / "stdout.log"
+    await until(lambda: {b"a", b"b"} <= set(printed.read_bytes().split()), "both talk")
+    assert await process.standstill.hold() == []
+    ended = await process.terminate(signal=signal.SIGTERM, grace_seconds=LIMIT, force=False)
+    assert ended.verified
+    assert str(ended.exit) == "exit 9"
+
+
 # --- the agent, the shim and the zygote die --------------------------------------------------------------------------
 
 

@@ -54,6 +54,19 @@ def test_it_is_there_after_a_restart_and_after_the_end_of_the_run(tmp_path: Path
     again.close()
 
 
+def test_the_greatest_of_a_stretch_stays_when_it_is_begun_anew_within_it(tmp_path: Path) -> None:
+    for second, cpu in ((0, 90.0), (4, 10.0)):
+        history = History(tmp_path / "history.sqlite")
+        history.add(RUN, sample(second, cpu, rss=int(cpu)))
+        history.end(RUN)
+        history.flush(NOON)
+        history.close()
+    again = History(tmp_path / "history.sqlite")
+    [point] = again.points(RUN)
+    assert (point.cpu_percent_max, point.rss_bytes_max, point.cpu_percent) == (90.0, 90, 10.0)
+    again.close()
+
+
 def test_what_is_old_is_coarse_and_nothing_is_told_twice(kept: History) -> None:
     for second in range(0, 3 * 3600, 5):
         kept.add(RUN, sample(second))
