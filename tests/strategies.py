@@ -171,9 +171,11 @@ EVENTS: dict[type[Event], SearchStrategy[Any]] = {
     ProgressReported: st.builds(
         ProgressReported, done=st.none() | seconds, total=st.none() | seconds, message=maybe_words
     ),
-    StepStarted: st.builds(StepStarted, name=words, index=st.integers(), inputs=json_values),
-    StepCompleted: st.builds(StepCompleted, name=words, index=st.integers(), result=json_values),
-    StepFailed: st.builds(StepFailed, name=words, index=st.integers(), error=words),
+    StepStarted: st.builds(StepStarted, name=words, index=st.integers(), key=maybe_words, inputs=json_values),
+    StepCompleted: st.builds(
+        StepCompleted, name=words, index=st.integers(), key=maybe_words, result=json_values
+    ),
+    StepFailed: st.builds(StepFailed, name=words, index=st.integers(), key=maybe_words, error=words),
     ReportSetAside: st.builds(ReportSetAside, count=st.integers(), first_line=st.integers(), why=words),
     RunPaused: st.builds(
         RunPaused,

@@ -20,6 +20,7 @@ from runplane.contract.value import Value
 
 COALESCE_SECONDS = 1.0
 LONGEST_LINE_BYTES = 256 * 2**10
+LONGEST_KEY = 1_000
 _READ_BYTES = 2**20
 _STATES = frozenset({"started", "completed", "failed"})
 
@@ -135,18 +136,23 @@ class ReportFile:
             if isinstance(given, int) and not isinstance(given, bool)
             else self._steps.setdefault(name, 0)
         )
+        key = report_text(raw.get("key"), LONGEST_KEY)
         if state == "started":
             if at is not None and len(self._began) < 10_000:  # noqa: PLR2004 — steps left open are a bounded loss
                 self._began[name, index] = at
             expected = finite(raw.get("expected_seconds"))
-            return StepStarted(name=name, index=index, inputs=raw.get("inputs"), expected_seconds=expected)
+            return StepStarted(
+                name=name, index=index, key=key, inputs=raw.get("inputs"), expected_seconds=expected
+            )
         began = self._began.pop((name, index), None)
         took = max(0.0, at - began) if at is not None and began is not None else None
         if state == "completed":
-            return StepCompleted(name=name, index=index, result=raw.get("result"), duration_seconds=took)
+            return StepCompleted(
+                name=name, index=index, key=key, result=raw.get("result"), duration_seconds=took
+            )
         error = raw.get("error")
         text = error if isinstance(error, str) else json.dumps(error) if error is not None else ""
-        return StepFailed(name=name, index=index, error=text[:4000], duration_seconds=took)
+        return StepFailed(name=name, index=index, key=key, error=text[:4000], duration_seconds=took)
 
     def _aside(self, at: int, why: str) -> list[Report]:
         """What is told of a line that is set aside."""

@@ -73,10 +73,11 @@ class RecordList(Document):
 
 
 class StepView(Document):
-    """One step of a run, as it was reported."""
+    """One step of a run, as it was reported. ``key``: its place among the steps around it, parted by ``/``."""
 
     name: str
     index: int
+    key: str | None = None
     attempt: int | None
     state: Literal["started", "completed", "failed"]
     inputs: JsonValue = None

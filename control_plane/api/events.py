@@ -150,7 +150,7 @@ def fold_steps(records: list[Envelope]) -> tuple[StepView, ...]:
             continue
         place = (record.attempt, data.index, data.name)
         known = steps.get(place) or StepView(
-            name=data.name, index=data.index, attempt=record.attempt, state="started"
+            name=data.name, index=data.index, key=data.key, attempt=record.attempt, state="started"
         )
         match data:
             case StepStarted():

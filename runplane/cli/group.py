@@ -30,6 +30,7 @@ VERBS: dict[str, Verb] = {
     "diagnose": Verb(
         "runplane.cli.diagnose:diagnose", "Say why a run is (or looks) stuck, with the evidence."
     ),
+    "steps": Verb("runplane.cli.steps:steps", "Show the steps that a run's workflow reported."),
     "logs": Verb("runplane.cli.logs:logs", "Show a run's output, from any host."),
     "kill": Verb("runplane.cli.kill:kill", "Kill runs and wait for proof."),
     "restart": Verb(

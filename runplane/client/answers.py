@@ -121,15 +121,19 @@ class OutputPage(Value):
 
 
 class StepView(Value):
-    """One step of a run, as its workflow reported it."""
+    """One step of a run, as its workflow reported it. ``key``: its place among the steps around it, parted by ``/``."""
 
     name: str
     index: int
+    key: str | None = None
     attempt: int | None = None
     state: str
     started_at: Moment | None = None
     ended_at: Moment | None = None
     duration_seconds: float | None = None
+    expected_seconds: float | None = None
+    inputs: JsonValue = None
+    result: JsonValue = None
     error: str | None = None
 
 

@@ -54,10 +54,11 @@ class ProgressReported(Value):
 
 
 class StepStarted(Value):
-    """The workflow began a step."""
+    """The workflow began a step. ``key``: its place among the steps around it, the outermost first, parted by ``/``."""
 
     name: str
     index: int
+    key: str | None = None
     inputs: JsonValue = None
     expected_seconds: float | None = None
 
@@ -67,6 +68,7 @@ class StepCompleted(Value):
 
     name: str
     index: int
+    key: str | None = None
     result: JsonValue = None
     duration_seconds: float | None = None
 
@@ -76,6 +78,7 @@ class StepFailed(Value):
 
     name: str
     index: int
+    key: str | None = None
     error: str = ""
     duration_seconds: float | None = None
 

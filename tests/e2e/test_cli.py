@@ -99,6 +99,10 @@ def test_a_stuck_run_is_found_killed_with_proof_restarted_and_accounted_for(shel
     assert ended["progress"]["done"] == 40
     assert "Report written to" in shell.run("logs", new, "--tail", "1").stdout
 
+    names = [step["name"] for step in shell.json("steps", new)["items"]]
+    assert "summarize" in names
+    assert "completed" in shell.run("steps", new).stdout
+
     loop = shell.start("lina", "-p", "mode=loop")
     shell.until(loop, status="running")
     paused = shell.json("pause", loop, "--reason", "look")["run"]

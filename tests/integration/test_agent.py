@@ -14,6 +14,7 @@ import pytest
 from runplane.bus import Bus
 from runplane.contract import subjects
 from runplane.contract.commands import ForceCompleteRun, KillRun, RestartRun, StartRun
+from runplane.contract.events import StepCompleted
 from runplane.contract.spec import RunSpec
 from runplane.stamp import new_record_id, new_run_id
 from tests.agent_process import AgentProcess, Bench, alive
@@ -215,6 +216,24 @@ async def test_progress_and_steps_become_facts_and_bad_lines_do_not_matter(bench
         1,
         1,
     )
+
+
+async def test_steps_within_steps_keep_their_place(bench: Bench) -> None:
+    program = (
+        "import runplane\n"
+        "with runplane.step('outer', n=1) as outer:\n"
+        "    for n in range(2):\n"
+        "        with runplane.step('inner', n=n) as inner: inner.result = n\n"
+        "    outer.result = 'done'\n"
+    )
+    run_id = await bench.start(sys.executable, "-c", program)
+    assert (await bench.ended(run_id)).status == "completed"
+    facts = [record.data for _, record in await bench.bus.story(run_id)]
+    assert [(fact.key, fact.result) for fact in facts if isinstance(fact, StepCompleted)] == [
+        ("outer#0/inner#0", 0),
+        ("outer#0/inner#1", 1),
+        ("outer#0", "done"),
+    ]
 
 
 async def test_an_agent_killed_at_any_time_starts_nothing_twice_and_loses_no_output(
