@@ -132,6 +132,31 @@ async def test_it_stays_held_when_its_agent_is_killed(
     await ticks(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("place", "order"), [("journal.before:1", PauseRun), ("journal.after:1", ContinueRun)]
+)
+async def test_an_agent_that_dies_of_the_order_leaves_it_to_the_next(
+    bench: Bench, agent: AgentProcess, tree: str, place: str, order: type[PauseRun | ContinueRun]
+) -> None:
+    tmp_path = agent.home.parent
+    if order is ContinueRun:
+        await paused(bench, tree)
+    agent.kill()
+    agent.start(RUNPLANE_FAILPOINT=place)
+    await bench.order(order(run_id=tree))
+    await reached(lambda: agent.ended)
+    assert agent.wait() == -signal.SIGKILL
+    agent.start()
+    if order is PauseRun:
+        await bench.until(tree, lambda run: run.status == "paused")
+        assert await stands_still(bench, tmp_path)
+        await bench.order(ContinueRun(run_id=tree))
+    await bench.running(tree)
+    await ticks(tmp_path)
+    story = await bench.story(tree)
+    assert (story.count("RunPaused"), story.count("RunContinued")) == (1, 1)
+
+
 @pytest.mark.parametrize("force", [False, True])
 async def test_a_held_tree_is_killed_gracefully_or_at_once(bench: Bench, tree: str, *, force: bool) -> None:
     await paused(bench, tree)
