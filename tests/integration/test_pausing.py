@@ -132,6 +132,7 @@ async def test_it_stays_held_when_its_agent_is_killed(
     await ticks(tmp_path)
 
 
+@pytest.mark.parametrize("agent", ["auto"], indirect=True)
 @pytest.mark.parametrize(
     ("place", "order"), [("journal.before:1", PauseRun), ("journal.after:1", ContinueRun)]
 )
@@ -182,6 +183,7 @@ async def test_a_held_run_is_restarted(bench: Bench, tree: str) -> None:
     assert (await bench.ended(tree)).status == "killed"
 
 
+@pytest.mark.parametrize("agent", ["auto"], indirect=True)
 async def test_the_time_it_is_held_does_not_count_against_its_timeout(bench: Bench) -> None:
     run_id = await bench.start("sleep", "600", timeout=1.5)
     await bench.running(run_id)
