@@ -76,23 +76,32 @@ class Standstill:
         return seconds
 
     def _stop_and_look(self) -> list[ProcessFacts]:
-        """One sweep; who moves after it."""
-        members = self._census.members()
-        frozen = self._census.in_cgroup if self._group is not None and self._group.freeze() else frozenset()
+        """One sweep; who moves after it.
+
+        The cgroup comes first: only once it stands still is it certain who is in it. One that was forked in it
+        meanwhile would be taken for an outsider, be stopped by a signal, and stay stopped when the cgroup goes on.
+        """
+        group = self._group if self._group is not None and self._group.freeze() else None
+        if group is not None and not group.stands_still():
+            inside = group.members()
+            moving = [facts for facts in self._census.members() if facts.pid in inside]
+            if moving:
+                return moving
         seen: set[tuple[int, int]] = set()
         for _ in range(_PASSES):
-            new = [f for f in members if f.pid not in frozen and (f.pid, f.start_time) not in seen]
+            outside = self._outside(group)
+            new = [facts for facts in outside if (facts.pid, facts.start_time) not in seen]
             if not new:
                 break
             self._signal(new, signal.SIGSTOP)
-            seen |= {(f.pid, f.start_time) for f in new}
-            members = self._census.members()
-        inside = [facts for facts in members if facts.pid in frozen]
-        outside = [facts for facts in members if facts.pid not in frozen]
-        moving = [facts for facts in outside if not _is_stopped(facts)]
-        if inside and self._group is not None and not self._group.stands_still():
-            moving += inside
-        return moving
+            seen |= {(facts.pid, facts.start_time) for facts in new}
+        return [facts for facts in self._outside(group) if not _is_stopped(facts)]
+
+    def _outside(self, group: Cgroup | None) -> list[ProcessFacts]:
+        """The members that the frozen cgroup does not hold; all of them where there is none."""
+        members = self._census.members()
+        held = self._census.in_cgroup if group is not None else frozenset()
+        return [facts for facts in members if facts.pid not in held]
 
     def _signal(self, members: Iterable[ProcessFacts], number: int) -> None:
         with Pidfds() as pidfds:
