@@ -24,6 +24,7 @@ from agent.process.records import ProcessFacts
 LIMIT_SECONDS = 2.0
 _LOOK_SECONDS = 0.002
 _PASSES = 16
+_LOOKS_BEFORE_A_STRIDE = 10
 _STOPPED = frozenset({"T", "t", "Z", "X"})
 
 
@@ -55,12 +56,22 @@ class Standstill:
         OSError: there is no room to note it, and nothing was touched.
         """
         if not self.is_noted:
-            self._note.write_text(json.dumps({"since_boot_seconds": _boot_clock()}))
+            try:
+                self._note.write_text(json.dumps({"since_boot_seconds": _boot_clock()}))
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._note.unlink()  # an empty one would hide for how long a later pause held
+                raise
         deadline = time.monotonic() + LIMIT_SECONDS
+        looks = 0
         while moving := self._stop_and_look():
             if time.monotonic() > deadline:
                 self.release()
                 return moving
+            looks += 1
+            if looks % _LOOKS_BEFORE_A_STRIDE == 0:
+                # Who has vforked waits, unstoppable, for a child stopped before it ran its program: let it.
+                self._signal(self._outside(self._group), signal.SIGCONT)
             await asyncio.sleep(_LOOK_SECONDS)
         return []
 

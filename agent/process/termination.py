@@ -101,9 +101,8 @@ class Termination:
             self._tree.control_group.thaw()
         self._evidence.send(main, self._signal)
         for member in self._evidence.seen.values():
-            if (
-                member.state == "T"
-            ):  # a stopped process takes no other signal, and cannot help the main one to end
+            # A stopped process takes no other signal, and cannot help the main one to end.
+            if member.state == "T":
                 self._evidence.send(self._tree.census.identity(member), signal.SIGCONT)
         await self._wait_grace(pidfd)
 

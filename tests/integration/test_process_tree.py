@@ -6,6 +6,7 @@ After every test nothing may be left: no process of the attempt, no shim, no zom
 import asyncio
 import contextlib
 import ctypes
+import errno
 import itertools
 import os
 import shutil
@@ -636,6 +637,25 @@ async def test_a_tree_is_held_still_and_goes_on(bench: Bench) -> None:
     assert process.standstill.release() >= 0.2
     assert not process.standstill.is_noted
     await until(lambda: {b"a", b"b"} <= set(printed.read_bytes()[before:].split()), "both talk again")
+
+
+async def test_a_full_disk_holds_nothing_and_leaves_no_note(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = await bench.launch("sleep", "600")
+
+    def full(path: Path, _: str) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space"):
+            await process.standstill.hold()
+    assert not process.standstill.is_noted
+    stat = read_stat(process.main.pid)
+    assert stat is not None
+    assert stat.state != "T"
 
 
 async def test_a_held_tree_hears_the_signal_that_ends_it(bench: Bench) -> None:
