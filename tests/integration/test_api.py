@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
 from runplane.bus import Bus
+from runplane.contract.envelope import Envelope
 from runplane.contract.events import (
     RunContinued,
     RunKilled,
@@ -89,6 +91,16 @@ async def tell(bus: Bus, run_id: str, data: Value, *, attempt: int | None = 1, c
         cause=cause,
     )
     return (await bus.publish(envelope)).seq
+
+
+async def ordered(bus: Bus, run_id: str, name: str) -> Envelope:
+    """The order, once the log has it: before that, the API may not have looked at the run yet."""
+    with anyio.fail_after(LIMIT):
+        while True:
+            found = next((one for _, one in await bus.story(run_id) if one.type == name), None)
+            if found is not None:
+                return found
+            await asyncio.sleep(0.005)
 
 
 async def make_running(bus: Bus, api: httpx.AsyncClient, run_id: str) -> None:
@@ -270,6 +282,7 @@ async def test_a_run_is_paused_and_goes_on(api: httpx.AsyncClient, bus: Bus) -> 
     assert (paused.json()["run"]["status"], paused.json()["run"]["held"]["reason"]) == ("paused", "look")
 
     waiting = asyncio.create_task(api.post(f"/runs/{run_id}/continue", params={"wait": LIMIT}))
+    order = await ordered(bus, run_id, "ContinueRun")
     await tell(bus, run_id, RunContinued(held_seconds=1.5), cause=order)
     continued = (await waiting).json()["run"]
     assert (continued["status"], continued["held"]) == ("running", None)
