@@ -21,7 +21,7 @@ from agent.watch.redaction import also_redacted
 from agent.watch.reports import ReportFile
 from agent.watching import Watching
 from runplane.contract.envelope import Envelope
-from runplane.contract.events import ConditionRaised
+from runplane.contract.events import ConditionRaised, RunContinued
 from runplane.contract.value import Value
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
@@ -62,10 +62,10 @@ class Attendance:
         printed = output_reports(path, story.spec.output, story.spec.progress)
         if printed is not None:
             self._files[path] = printed
-        self._reporting = Reporting(story, tuple(self._files.values()), lock)
         self.watching = Watching(story, process, mask=mask, tell=lambda fact: spawn(self._tell(fact)))
         self.diagnosing = Diagnosing(hall, story, process, self.watching, lock, mask=mask, spawn=spawn)
-        self.holding = Holding(story, process)
+        self.holding = Holding(story, process, spawn=spawn)
+        self._reporting = Reporting(story, tuple(self._files.values()), self.holding.boundaries, lock)
         self.ending = Ending(
             story,
             process,
@@ -78,6 +78,12 @@ class Attendance:
             most_output=story.spec.limits.output or hall.settings.most_output_bytes,
         )
 
+    def carry_out(self, fact: Value) -> None:
+        """Begin what a fact on disk says of its being held."""
+        self.holding.carry_out(fact)
+        if isinstance(fact, RunContinued):
+            self._spawn(self._reporting.tell([]))  # what waits at other boundaries is judged now
+
     def begin(self, *, recovered: bool) -> None:
         """From here on; what goes on for long is spawned."""
         spec = self._story.spec
@@ -85,7 +91,15 @@ class Attendance:
             self._spawn(self._take_up())
         self._spawn(self.ending.until_exit())
         for path, file in self._files.items():
-            self._spawn(follow_reports(file, path, self._hall.watcher, self._finished, self._reporting.tell))
+            following = follow_reports(
+                file,
+                path,
+                self._hall.watcher,
+                self._finished,
+                self._reporting.tell,
+                at_once=lambda: self.holding.boundaries.is_asked,
+            )
+            self._spawn(following)
         if spec.timeout is not None:
             self._spawn(self.ending.until_timeout(spec.timeout))
         if spec.limits.memory is not None or spec.limits.processes is not None:

@@ -8,7 +8,7 @@ from agent.story import Story
 from runplane.bus import CompareFailed, Expect
 from runplane.contract.commands import StartRun
 from runplane.contract.envelope import Envelope
-from runplane.contract.events import RunClaimed
+from runplane.contract.events import BreakpointsSet, RunClaimed
 from runplane.contract.run import Status
 from runplane.contract.subjects import LOG_STREAM, run_events
 from runplane.core.fold import fold
@@ -43,7 +43,8 @@ async def win(hall: Hall, story: Story, claim: Envelope) -> bool:
         except CompareFailed:
             # The position first: what is told after it makes the next comparison fail, and counts what nobody can read.
             last = await hall.bus.last_message(LOG_STREAM, run_events(story.run_id))
-            told = fold(await hall.bus.story(story.run_id))
+            records = await hall.bus.story(story.run_id)
+            told = fold(records)
             if (
                 told.run is None
                 or told.run.status is not Status.PENDING
@@ -51,6 +52,7 @@ async def win(hall: Hall, story: Story, claim: Envelope) -> bool:
             ):
                 log.info("%s is not claimed here: it is %s", story.run_id, told.status)
                 return False
+            await story.take_in([one for _, one in records if isinstance(one.data, BreakpointsSet)][-1:])
             expected = last.seq if last is not None else 0
         else:
             failpoint.passing("publish.after")

@@ -7,12 +7,21 @@ as the story says.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
+from agent.boundaries import Boundaries
+from agent.process.run_directory import RunDirectory
 from agent.process.tree import AttemptProcess
 from agent.story import Story
 from runplane.contract.commands import PauseRun
-from runplane.contract.events import CommandRejected, RunContinued, RunPaused
+from runplane.contract.events import (
+    BreakpointsSet,
+    CommandRejected,
+    RunContinued,
+    RunPaused,
+    VariablesSet,
+)
 from runplane.contract.run import Status
 from runplane.contract.value import Value
 
@@ -24,11 +33,14 @@ _MOST_NAMED = 5
 class Holding:
     """Of one attempt. ``moving`` is set while it is not held."""
 
-    def __init__(self, story: Story, process: AttemptProcess) -> None:
+    def __init__(
+        self, story: Story, process: AttemptProcess, *, spawn: Callable[[Coroutine[Any, Any, None]], None]
+    ) -> None:
         """Nothing is touched before an order or :meth:`take_up`."""
         self._story = story
         self._process = process
         self.moving = asyncio.Event()
+        self.boundaries = Boundaries(story, RunDirectory(process.directory), self.moving, spawn=spawn)
         if story.state.status is not Status.PAUSED:
             self.moving.set()
 
@@ -38,8 +50,14 @@ class Holding:
 
     def carry_out(self, fact: Value) -> None:
         """Begin what a fact on disk says."""
-        if isinstance(fact, RunContinued):
-            self.release()
+        match fact:
+            case RunContinued():
+                self.boundaries.go_on()
+                self.release()
+            case BreakpointsSet() | VariablesSet():
+                self.boundaries.write()
+            case _:
+                pass
 
     def release(self) -> None:
         """Let the tree go on."""
@@ -52,9 +70,10 @@ class Holding:
         standstill = self._process.standstill
         if run is None or self._process.gone.is_set():
             return
+        self.boundaries.write()
         if run.status is Status.RUNNING and standstill.is_noted:
             self.release()
-        elif run.status is Status.PAUSED:
+        elif run.status is Status.PAUSED and (run.held is None or run.held.at is None):
             seconds = standstill.held_seconds()
             if await self._in_the_way():
                 log.warning("%s could not be held any longer, and goes on", self._story.run_id)
@@ -63,7 +82,7 @@ class Holding:
 
     async def _made_true(self, fact: Value) -> Value:
         if isinstance(fact, RunContinued):
-            seconds = self._process.standstill.held_seconds()
+            seconds = self._process.standstill.held_seconds() or self.boundaries.held_seconds()
             return fact.model_copy(update={"held_seconds": round(seconds, 3)})
         if not isinstance(fact, RunPaused):
             return fact

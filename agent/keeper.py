@@ -268,7 +268,7 @@ class Keeper:
     def _carry_out(self, fact: Value) -> None:
         """Begin what a decided fact says is under way."""
         if self._attendance is not None:
-            self._attendance.holding.carry_out(fact)
+            self._attendance.carry_out(fact)
         match fact:
             case RunTerminating() if self._ending is not None:
                 self._ending.begin()

@@ -9,11 +9,13 @@ from agent.hall import Hall
 from agent.process.errors import LaunchError, RunDirectoryError
 from agent.process.launcher import LaunchRequest
 from agent.process.limit_groups import Bounds
+from agent.process.run_directory import RunDirectory
 from agent.process.tree import AttemptProcess
 from agent.settings import Settings
 from agent.story import Story
 from runplane.contract.errors import InvalidInput
 from runplane.contract.run import Failure
+from runplane.core.debugging import asked_of, asks_anything
 
 log = logging.getLogger("agent.launch")
 
@@ -22,6 +24,7 @@ async def launched(hall: Hall, story: Story) -> AttemptProcess | Failure:
     """The process of the attempt under way, also where an earlier agent had started it; or why there is none."""
     directory = workspace.attempt_directory(hall.settings.runs, story.run_id, story.attempt)
     try:
+        _write_control(story, directory)
         return await hall.launcher.launch(request_for(hall.settings, story, directory))
     except LaunchError as error:
         before = await hall.launcher.adopt(directory) if error.kind == "already_launched" else None
@@ -30,6 +33,13 @@ async def launched(hall: Hall, story: Story) -> AttemptProcess | Failure:
         return Failure(kind=error.error_code, message=error.message)
     except OSError as error:
         return Failure(kind="no_resources", message=f"the run directory cannot be made: {error}")
+
+
+def _write_control(story: Story, directory: Path) -> None:
+    """What is asked of the workflow at its boundaries has to be there before its first one."""
+    asked = asked_of(story.state)
+    if asks_anything(asked):
+        RunDirectory(directory).write_control({**asked, "permits": 0, "released": []})
 
 
 async def started_or_never(hall: Hall, directory: Path) -> AttemptProcess | None:

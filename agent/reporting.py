@@ -8,8 +8,9 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from agent.boundaries import Boundaries
 from agent.story import Story
-from agent.watch.reports import Report, ReportFile
+from agent.watch.reports import Held, Report, ReportFile, Resumed
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import Unavailable
 
@@ -21,24 +22,29 @@ _FULL_SECONDS = 1.0
 class Reporting:
     """Of one attempt. ``lock`` is the keeper's."""
 
-    def __init__(self, story: Story, files: Sequence[ReportFile], lock: asyncio.Lock) -> None:
+    def __init__(
+        self, story: Story, files: Sequence[ReportFile], boundaries: Boundaries, lock: asyncio.Lock
+    ) -> None:
         """Nothing is read before :meth:`last`; whoever follows the files hands over what it reads to :meth:`tell`."""
         self._story = story
         self._files = files
+        self._boundaries = boundaries
         self._lock = lock
         self._waiting: list[Report] = []
 
     async def tell(self, reports: list[Report]) -> None:
-        """Returns when they are told, or the run has ended."""
+        """Returns when they are told, or the run has ended. Without any: what waits at a boundary is judged."""
         self._waiting += reports
-        while self._waiting:
+        while True:
             async with self._lock:
                 run = self._story.state.run
                 if run is None or run.status.ended:
                     return
                 try:
+                    self._waiting = self._boundaries.judged(self._waiting)
                     await self._story.report(*self._story.reported(self._waiting))
                     self._waiting.clear()
+                    self._boundaries.told()
                     return
                 except Unavailable as error:
                     log.warning("%s: its reports wait: %s", self._story.run_id, error.message)
@@ -47,4 +53,5 @@ class Reporting:
     def last(self) -> list[Envelope]:
         """What nobody has told yet, for whoever tells the end."""
         last = [report for file in self._files for report in file.read(last=True)]
-        return self._story.reported([*self._waiting, *last])
+        told = [report for report in (*self._waiting, *last) if not isinstance(report.fact, Held | Resumed)]
+        return self._story.reported(told)

@@ -106,6 +106,16 @@ class Story:
         self.elsewhere = ending
         self.fold(ending)
 
+    async def take_in(self, records: Sequence[Envelope]) -> None:
+        """Facts that others told before the run came here; the log has them already. Raises ``Unavailable``."""
+        new = [record for record in records if record.id not in self._told]
+        if new:
+            told = journal.published(self.run_id, [record.id for record in new])
+            await self._hall.journal.append(*map(journal.event, new), told, urgent=True)
+        for record in new:
+            self._told.add(record.id)
+            self.fold(record)
+
     @property
     def gone(self) -> bool:
         """Whether it was told that nothing of the attempt's tree is left."""
@@ -143,11 +153,18 @@ class Story:
         """Facts of what the workflow reported, without those told before."""
         facts: list[Envelope] = []
         for report in reports:
-            identity = derive_record_id("report", self.run_id, str(self.attempt), str(report.key))
+            identity = self._identity(report)
             if identity not in self._told:
                 self._told.add(identity)
-                facts.append(self.fact(report.fact, record_id=identity))
+                facts.append(self.fact(report.fact, record_id=identity, actor=report.actor))
         return facts
+
+    def knows(self, report: Report) -> bool:
+        """Whether a fact of this report was told before."""
+        return self._identity(report) in self._told
+
+    def _identity(self, report: Report) -> str:
+        return derive_record_id("report", self.run_id, str(self.attempt), str(report.key))
 
     def refold(self, records: list[dict[str, Any]]) -> tuple[Envelope | None, list[Envelope]]:
         """Fold the journal's records, anew each time; return the claim and the facts that the log may not have."""
@@ -170,7 +187,11 @@ class Story:
             else:
                 self._told.add(envelope.id)
                 self.fold(envelope)
-                if envelope.host != self._hall.settings.host:
+                if (
+                    envelope.host != self._hall.settings.host
+                    and self.state.status
+                    and self.state.status.ended
+                ):
                     self.elsewhere = envelope
                 if not record["published"]:
                     untold.append(envelope)

@@ -22,9 +22,11 @@ from runplane.contract.commands import (
     StepRun,
     UndrainHost,
 )
+from runplane.contract.debugging import Frame, scope_of
 from runplane.contract.diagnosis import Diagnosis
 from runplane.contract.envelope import TYPES, Envelope
 from runplane.contract.events import (
+    BreakpointsSet,
     CommandRejected,
     ConditionCleared,
     ConditionRaised,
@@ -60,6 +62,8 @@ from runplane.contract.events import (
     SurvivorsFound,
     TerminationEscalated,
     TreeVerifiedGone,
+    VariablesReported,
+    VariablesSet,
     WorkflowApplied,
     WorkflowDeleted,
 )
@@ -121,6 +125,10 @@ conditions = st.builds(
     evidence=json_values,
 )
 verified_by = st.just(("cgroup",)) | st.just(())
+breakpoints = st.lists(st.builds(Breakpoint, location=words, condition=maybe_words), max_size=2).map(tuple)
+scope_names = st.sampled_from(["inputs", "variables", "locals", "other"])
+scopes = st.lists(st.builds(scope_of, scope_names, json_objects), max_size=2).map(tuple)
+frames = st.lists(st.builds(Frame, function=words, file=words, line=st.integers(1, 9)), max_size=2).map(tuple)
 purposes = st.sampled_from(["kill", "restart", "force_complete", "timeout", "limit"])
 
 COMMANDS: dict[type[Command], SearchStrategy[Any]] = {
@@ -158,9 +166,9 @@ COMMANDS: dict[type[Command], SearchStrategy[Any]] = {
     SetBreakpoints: st.builds(
         SetBreakpoints,
         run_id=run_ids,
-        breakpoints=st.lists(st.builds(Breakpoint, location=words), max_size=2).map(tuple),
+        breakpoints=breakpoints,
     ),
-    SetVariables: st.builds(SetVariables, run_id=run_ids, values=json_objects, scope=maybe_words),
+    SetVariables: st.builds(SetVariables, run_id=run_ids, values=json_objects, scope=st.none() | scope_names),
     DiagnoseRun: st.builds(DiagnoseRun, run_id=run_ids),
     DrainHost: st.builds(DrainHost, host=hosts, kill_runs=st.booleans(), reason=maybe_words),
     UndrainHost: st.builds(UndrainHost, host=hosts, reason=maybe_words),
@@ -183,8 +191,18 @@ EVENTS: dict[type[Event], SearchStrategy[Any]] = {
         by=maybe_words,
         reason=maybe_words,
         processes=st.none() | st.integers(1, 99),
+        scopes=scopes,
+        stack=frames,
     ),
-    RunContinued: st.builds(RunContinued, by=maybe_words, held_seconds=st.none() | st.floats(0, 1e6)),
+    RunContinued: st.builds(
+        RunContinued,
+        by=maybe_words,
+        held_seconds=st.none() | st.floats(0, 1e6),
+        until=st.sampled_from([None, None, "boundary", "over", "into", "out"]),
+    ),
+    BreakpointsSet: st.builds(BreakpointsSet, breakpoints=breakpoints),
+    VariablesReported: st.builds(VariablesReported, values=json_objects),
+    VariablesSet: st.builds(VariablesSet, scope=scope_names, values=json_objects, before=json_objects),
     ConditionRaised: st.builds(ConditionRaised, condition=conditions),
     ConditionCleared: st.builds(ConditionCleared, type=st.sampled_from(["stuck", "survivors", "other"])),
     DiagnosisTaken: st.builds(

@@ -76,7 +76,17 @@ class RunDirectory:
 
     def write_control(self, control: Mapping[str, Any]) -> None:
         """Replace ``control.json``: breakpoints, pause, step permission, variable edits."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._replace(self.control, control)
+
+    def read_permits(self) -> int | None:
+        """How many permits ``control.json`` gives; None where there is no such file. A torn one gives none."""
+        try:
+            raw = self._read(self.control)
+        except TornFile:
+            return 0
+        permits = raw.get("permits") if raw is not None else None
+        return None if raw is None else permits if isinstance(permits, int) else 0
 
     def write_resume(self, resume: Mapping[str, Any]) -> None:
         """Replace ``resume.json``: the last checkpoint and the results of completed steps."""

@@ -18,8 +18,11 @@ async def follow_reports(
     watcher: FileWatcher,
     finished: asyncio.Event,
     tell: Callable[[list[Report]], Awaitable[None]],
+    *,
+    at_once: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Hand over what is reported: the first at once, then at most once in :data:`COALESCE_SECONDS`.
+    """Hand over what is reported: the first at once, then at most once in :data:`COALESCE_SECONDS`, or as it comes
+    while ``at_once`` says that the workflow may be waiting for an answer.
 
     Ends when ``finished`` is set. What is reported after that is read by whoever tells the end, so that it stands
     before the end in the log.
@@ -37,6 +40,8 @@ async def follow_reports(
             continue
         await written_or(told, finished)
         pause = max(_GATHER_SECONDS, last_told + COALESCE_SECONDS - clock())
+        if at_once():
+            continue
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await finished.wait()

@@ -13,15 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
-from runplane.contract.events import ProgressReported, ReportSetAside, StepCompleted, StepFailed, StepStarted
+from runplane.contract.debugging import INPUTS, VARIABLES
+from runplane.contract.events import (
+    ProgressReported,
+    ReportSetAside,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+    VariablesReported,
+)
+from runplane.contract.run import Actor
 from runplane.contract.value import Value
 
 COALESCE_SECONDS = 1.0
 LONGEST_LINE_BYTES = 256 * 2**10
 LONGEST_KEY = 1_000
-_READ_BYTES = 2**20
+_READ_BYTES = 2**18
+_MOST_AT_ONCE_BYTES = 2**20
+"""A workflow may write faster than it is read: then the others have their turn meanwhile."""
 _STATES = frozenset({"started", "completed", "failed"})
 
 
@@ -31,18 +42,52 @@ class Report:
 
     key: int
     fact: Value
+    actor: Actor | None = None
 
     @property
-    def is_progress(self) -> bool:
-        """Whether a later one makes this one superfluous."""
-        return isinstance(self.fact, ProgressReported)
+    def is_coalesced(self) -> bool:
+        """Whether a later one of its kind makes this one superfluous."""
+        return isinstance(self.fact, ProgressReported | VariablesReported)
+
+
+class Held(Value):
+    """The workflow stays at a boundary. ``id`` names this stay where its SDK gives names."""
+
+    at: str = Field(min_length=1, max_length=205)
+    id: str | None = Field(default=None, max_length=100)
+    explicit: bool = False
+    scopes: dict[str, dict[str, JsonValue]]
+
+    @property
+    def name(self) -> str:
+        """What tells it from other stays."""
+        return self.id or self.at
+
+    def values(self) -> dict[str, JsonValue]:
+        """What its conditions are about; an input goes before a variable of the same name."""
+        return {**self.scopes.get(VARIABLES, {}), **self.scopes.get(INPUTS, {})}
+
+
+class Resumed(Value):
+    """The workflow goes on from a boundary."""
+
+    at: str = Field(min_length=1, max_length=205)
+    id: str | None = Field(default=None, max_length=100)
+
+    @property
+    def name(self) -> str:
+        """As of what it was held by."""
+        return self.id or self.at
 
 
 class ReportFile:
     """Reads one file on from where it was; bounded memory whatever is written there."""
 
     def __init__(self, path: Path, most_at_once: int | None = None) -> None:
-        """Nothing is opened before :meth:`read`, which reads ``most_at_once`` bytes, or all there is."""
+        """Nothing is opened before :meth:`read`.
+
+        ``most_at_once``: bytes that a read takes, the last one as well: what is more then is passed over and said so.
+        """
         self._path = path
         self._most_at_once = most_at_once
         self.has_more = False
@@ -51,6 +96,7 @@ class ReportFile:
         self._rest_at = 0
         self._skipping = False
         self._steps: dict[str, int] = {}
+        self._shown: dict[str, JsonValue] | None = None
         self._began: dict[tuple[str, int], float] = {}
         self.set_aside = 0
 
@@ -63,13 +109,14 @@ class ReportFile:
         reports: list[Report] = []
         try:
             begun = self._offset
+            most = _MOST_AT_ONCE_BYTES if self._most_at_once is None else self._most_at_once
             self.has_more = False
             if last:
                 reports.extend(self._pass_over(fd))
             while chunk := os.pread(fd, _READ_BYTES, self._offset):
                 self._offset += len(chunk)
                 reports.extend(self._lines(chunk))
-                if self._most_at_once is not None and not last and self._offset - begun >= self._most_at_once:
+                if not last and self._offset - begun >= most:
                     self.has_more = True
                     break
         finally:
@@ -121,6 +168,19 @@ class ReportFile:
                 unit=report_text(progress.get("unit"), 40),
                 message=report_text(progress.get("message"), 500),
             )
+        shown = raw.get("variables")
+        if isinstance(shown, dict) and shown != self._shown:
+            self._shown = shown
+            yield VariablesReported(values=shown)
+        held = raw.get("held")
+        if isinstance(held, dict):
+            scopes = {name: held[name] for name in (INPUTS, VARIABLES) if isinstance(held.get(name), dict)}
+            yield Held(
+                at=held.get("at", ""), id=held.get("id"), explicit=held.get("explicit") is True, scopes=scopes
+            )
+        resumed = raw.get("resumed")
+        if isinstance(resumed, dict):
+            yield Resumed(at=resumed.get("at", ""), id=resumed.get("id"))
         if isinstance(raw.get("step"), str):
             yield self._step(raw, raw["step"][:200], finite(raw.get("t")))
 
@@ -171,13 +231,14 @@ class ReportFile:
 
 
 def _coalesced(reports: list[Report]) -> list[Report]:
-    """Only the last progress of a stretch, and one fact for all lines set aside."""
-    last_progress = next((report for report in reversed(reports) if report.is_progress), None)
+    """Of progress and of variables only the last of a stretch, and one fact for all lines set aside."""
+    last = {type(report.fact): report for report in reports if report.is_coalesced}
     asides = [report for report in reports if isinstance(report.fact, ReportSetAside)]
     kept = [
         report
         for report in reports
-        if not isinstance(report.fact, ReportSetAside) and (not report.is_progress or report is last_progress)
+        if not isinstance(report.fact, ReportSetAside)
+        and (not report.is_coalesced or report is last[type(report.fact)])
     ]
     if asides:
         first = asides[0].fact

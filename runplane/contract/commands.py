@@ -3,9 +3,9 @@
 ``expires_at`` is a moment of the broker's clock: whoever decides asks the broker what time it is.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from runplane.contract.ids import HostId, RunId
 from runplane.contract.run import Outcome
@@ -74,7 +74,7 @@ class ContinueRun(Value):
 
 
 class StepRun(Value):
-    """Let a held run go on to the next boundary."""
+    """Let a held run go on to the next boundary; where it is held at a line, over, into or out of it."""
 
     run_id: RunId
     mode: DebugMode = "over"
@@ -88,10 +88,10 @@ class SetBreakpoints(Value):
 
 
 class SetVariables(Value):
-    """Change variables of a held run."""
+    """Change variables of a run that is held at a boundary or a line. Without ``scope``: of the first that has them."""
 
     run_id: RunId
-    values: dict[str, Any] = Field(default_factory=dict)
+    values: dict[str, JsonValue] = Field(default_factory=dict)
     scope: str | None = None
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
+from runplane.contract.debugging import Frame, Scope
 from runplane.contract.diagnosis import Diagnosis
 from runplane.contract.ids import HostId, RunId
 from runplane.contract.run import (
@@ -20,10 +21,13 @@ from runplane.contract.run import (
     Survivor,
     VerifiedBy,
 )
+from runplane.contract.spec import Breakpoint
 from runplane.contract.value import Value
 from runplane.contract.workflow import WorkflowDefinition
 
 Purpose = Literal["kill", "restart", "force_complete", "timeout", "limit"]
+Until = Literal["boundary", "over", "into", "out"]
+"""How far a held run may go: to the next boundary of a step; over, into or out of the line it stands at."""
 
 
 class RunClaimed(Value):
@@ -92,22 +96,48 @@ class ReportSetAside(Value):
 
 
 class RunPaused(Value):
-    """The run is held: none of its processes runs. ``at``: the boundary; None where it was stopped anywhere.
+    """The run is held. ``at``: the boundary or the line; None where all of its processes were stopped, anywhere.
 
-    ``processes``: how many the kernel showed to stand still.
+    ``processes``: how many the kernel showed to stand still. ``scopes`` and ``stack``: what can be seen of it there.
     """
 
     at: str | None = None
     by: str | None = None
     reason: str | None = None
     processes: int | None = None
+    scopes: tuple[Scope, ...] = ()
+    stack: tuple[Frame, ...] = ()
 
 
 class RunContinued(Value):
-    """The run goes on. ``held_seconds``: how long it was held, by its host's clock that nobody sets."""
+    """The run goes on. ``held_seconds``: how long it was held, by its host's clock that nobody sets.
+
+    ``until``: how far, where it is to be held again; None: freely.
+    """
 
     by: str | None = None
     held_seconds: float | None = None
+    until: Until | None = None
+
+
+class BreakpointsSet(Value):
+    """From here on the run is held at these places, and at no others."""
+
+    breakpoints: tuple[Breakpoint, ...] = ()
+
+
+class VariablesReported(Value):
+    """The workflow showed values that an operator may see (coalesced by the agent)."""
+
+    values: dict[str, JsonValue]
+
+
+class VariablesSet(Value):
+    """An operator changed variables of a held run. ``before``: what they held."""
+
+    scope: str
+    values: dict[str, JsonValue]
+    before: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class ConditionRaised(Value):
@@ -323,6 +353,9 @@ RunEvent = (
     | ReportSetAside
     | RunPaused
     | RunContinued
+    | BreakpointsSet
+    | VariablesReported
+    | VariablesSet
     | ConditionRaised
     | ConditionCleared
     | DiagnosisTaken

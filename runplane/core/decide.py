@@ -4,9 +4,8 @@ Whoever owns the run decides: its host while one holds it, the plane otherwise (
 the facts that are true at once; what takes time (ending a tree) is told by later facts.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, assert_never
+from typing import assert_never
 
 from runplane.contract.commands import (
     ContinueRun,
@@ -26,26 +25,13 @@ from runplane.contract.events import (
     Purpose,
     RestartAccepted,
     RunCanceled,
-    RunContinued,
-    RunEvent,
-    RunPaused,
     RunTerminating,
     TerminationEscalated,
 )
 from runplane.contract.run import Run, Status
+from runplane.core import holding
+from runplane.core.rejection import Decision, Rejection, reject
 from runplane.core.state import RunState
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rejection:
-    """Why an order is refused. ``code`` is stable; ``message`` says what is so and what to do."""
-
-    code: str
-    message: str
-    detail: dict[str, Any]
-
-
-Decision = tuple[RunEvent, ...] | Rejection
 
 
 def owner(state: RunState, command: RunCommand | None = None) -> str | None:
@@ -68,10 +54,10 @@ def decide(state: RunState, command: RunCommand, now: datetime) -> Decision:
     if run is None:
         if isinstance(command, StartRun):
             return ()
-        return _reject("unknown_run", f"there is no run {command.run_id}: see runplane ps --all")
+        return reject("unknown_run", f"there is no run {command.run_id}: see runplane ps --all")
     expires_at = getattr(command, "expires_at", None)
     if expires_at is not None and now >= expires_at:
-        return _reject(
+        return reject(
             "expired", f"the order for {run.run_id} was only good until {expires_at.isoformat()}: ask again"
         )
     match command:
@@ -86,13 +72,15 @@ def decide(state: RunState, command: RunCommand, now: datetime) -> Decision:
         case DiagnoseRun():
             return _decide_diagnose(run)
         case PauseRun():
-            return _decide_pause(run, command)
+            return holding.decide_pause(run, command)
         case ContinueRun():
-            return _decide_continue(run)
-        case StepRun() | SetBreakpoints() | SetVariables():
-            return _reject(
-                "not_supported", f"{type(command).__name__} is not supported by this version of Runplane"
-            )
+            return holding.decide_continue(run)
+        case StepRun():
+            return holding.decide_step(run, command)
+        case SetBreakpoints():
+            return holding.decide_breakpoints(run, command)
+        case SetVariables():
+            return holding.decide_variables(state, run, command)
         case _:
             assert_never(command)
 
@@ -106,7 +94,7 @@ def grace_of(state: RunState, asked: float | None) -> float:
 
 def _decide_start(run: Run) -> Decision:
     if run.status is not Status.PENDING:
-        return _reject(
+        return reject(
             "already_started", f"{run.run_id} is {run.status}: it is started once", status=run.status
         )
     return ()
@@ -114,7 +102,7 @@ def _decide_start(run: Run) -> Decision:
 
 def _decide_kill(state: RunState, run: Run, command: KillRun) -> Decision:
     if run.status.ended:
-        return _reject(
+        return reject(
             "already_ended",
             f"{run.run_id} had already ended as {run.status}: there is nothing to kill",
             status=run.status,
@@ -130,7 +118,7 @@ def _decide_restart(state: RunState, run: Run, command: RestartRun) -> Decision:
     if run.restarted_as is not None:
         if run.restarted_as == command.new_run_id:
             return ()
-        return _reject(
+        return reject(
             "already_restarted",
             f"{run.run_id} was already restarted as {run.restarted_as}: restart that one",
             new_run_id=run.restarted_as,
@@ -168,7 +156,7 @@ def _decide_force_complete(state: RunState, run: Run, command: ForceCompleteRun)
         if declared == command.outcome:
             return ()
         if not command.replace:
-            return _reject(
+            return reject(
                 "already_declared",
                 f"{run.run_id} is being ended as {declared}: to declare it {command.outcome} all the same, "
                 f"add --replace (replace: true)",
@@ -184,7 +172,7 @@ def _decide_replace(run: Run, command: ForceCompleteRun) -> Decision:
         how = f"ended as {run.status}"
         if run.override is not None:
             how = f"was declared {run.override.outcome} by {run.override.by}"
-        return _reject(
+        return reject(
             "already_ended",
             f"{run.run_id} {how}: to declare it {command.outcome} all the same, "
             f"add --replace (replace: true)",
@@ -196,31 +184,10 @@ def _decide_replace(run: Run, command: ForceCompleteRun) -> Decision:
 def _decide_diagnose(run: Run) -> Decision:
     """What is seen is told later, by whoever can look; where there are no processes, nobody can."""
     if run.status.ended or run.status is Status.PENDING:
-        return _reject(
+        return reject(
             "no_processes", f"{run.run_id} is {run.status}: it has no processes to look at", status=run.status
         )
     return ()
-
-
-def _decide_pause(run: Run, command: PauseRun) -> Decision:
-    """Nothing to do where it is held already. The fact is told only once every process stands still."""
-    if run.status is Status.PAUSED:
-        return ()
-    if run.status is not Status.RUNNING:
-        return _reject(
-            "not_running",
-            f"{run.run_id} is {run.status}: only a running run can be paused",
-            status=run.status,
-        )
-    return (RunPaused(reason=command.reason),)
-
-
-def _decide_continue(run: Run) -> Decision:
-    if run.status is not Status.PAUSED:
-        return _reject(
-            "not_paused", f"{run.run_id} is {run.status}: only a paused run can go on", status=run.status
-        )
-    return (RunContinued(),)
 
 
 def _override(command: ForceCompleteRun, *, observed: str, replaced: bool = False) -> OutcomeOverridden:
@@ -252,5 +219,4 @@ def _terminating(
     )
 
 
-def _reject(code: str, message: str, **detail: Any) -> Rejection:
-    return Rejection(code=code, message=message, detail={key: str(value) for key, value in detail.items()})
+__all__ = ["Decision", "Rejection", "decide", "grace_of", "owner"]

@@ -20,6 +20,7 @@ from runplane.contract.commands import (
 )
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import (
+    BreakpointsSet,
     CommandRejected,
     ConditionCleared,
     ConditionRaised,
@@ -52,8 +53,11 @@ from runplane.contract.events import (
     SurvivorsFound,
     TerminationEscalated,
     TreeVerifiedGone,
+    VariablesReported,
+    VariablesSet,
 )
 from runplane.contract.run import Attempt, Condition, Failure, Held, Override, Run, Status, Step, Survivor
+from runplane.core.debugging import debugged
 from runplane.core.forecast import progressed
 from runplane.core.state import RunState, Termination
 
@@ -76,6 +80,15 @@ def tell(state: RunState, run: Run, record: Envelope) -> tuple[Changes, Changes]
             return _NOTHING, {"termination": state.termination.model_copy(update={"force": True})}
         case RunUnreachable():
             return _NOTHING, {"status_before": run.status}
+        case (
+            RunClaimed()
+            | RunPaused()
+            | RunContinued()
+            | BreakpointsSet()
+            | VariablesReported()
+            | VariablesSet()
+        ):
+            return _of_the_run(run, record, data), {"debugging": debugged(state.debugging, record, data)}
         case _ if isinstance(data, RunEvent | RunCommand):
             return _of_the_run(run, record, data), _NOTHING
         case _:
@@ -132,6 +145,10 @@ def _of_the_run(  # noqa: C901 - one flat case a record
             if attempts and data.held_seconds:
                 attempts = _last_attempt(run, held_seconds=attempts[-1].held_seconds + data.held_seconds)
             return {"held": None, "attempts": attempts}
+        case BreakpointsSet():
+            return {"breakpoints": data.breakpoints}
+        case VariablesReported() | VariablesSet():
+            return _NOTHING  # they are told of the state around the run
         case RunCompleted() | RunCanceled() | RunReachable():
             return _NOTHING  # they move the status, which is all they say
         case RunUnreachable() | RunTerminating() | TerminationEscalated():

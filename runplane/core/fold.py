@@ -14,7 +14,7 @@ from runplane.contract.run import Run, Status
 from runplane.contract.spec import RunSpec
 from runplane.core.facts import tell
 from runplane.core.objections import objection
-from runplane.core.state import Anomaly, RunState
+from runplane.core.state import Anomaly, Debugging, RunState
 from runplane.core.status import DECLARED, PREVIOUS, follow
 
 MAX_ANOMALIES = 20
@@ -40,6 +40,7 @@ def apply(state: RunState, record: Envelope, seq: int) -> RunState:
     told = run.model_copy(update=of_run | {"status": status, "seq": seq})
     if status.ended and not run.status.ended:
         told = _ended(told, record)
+        of_state = of_state | {"debugging": Debugging()}
     return state.model_copy(update=of_state | {"run": told, "event_seq": event_seq})
 
 

@@ -1,7 +1,10 @@
 """The folded state of one run: what users see of it, and what deciding about it needs."""
 
-from runplane.contract.events import Purpose
-from runplane.contract.run import Failure, Outcome, Resources, Run, Status, Surface
+from typing import Any
+
+from runplane.contract.debugging import Frame, Scope
+from runplane.contract.events import Purpose, Until
+from runplane.contract.run import Actor, Failure, Outcome, Resources, Run, Status, Surface
 from runplane.contract.spec import RunSpec
 from runplane.contract.value import Moment, Value
 
@@ -19,6 +22,22 @@ class Termination(Value):
     grace_seconds: float = 0.0
     outcome: Outcome | None = None
     failure: Failure | None = None
+
+
+class Debugging(Value):
+    """What operators want of a run beside its course, and what it shows of itself.
+
+    ``until``: how far it may go before it is held again, by whom that was asked in ``until_by``. ``edits`` are values
+    to give to the workflow's variables, ``input_edits`` to the inputs of the step it is held at.
+    """
+
+    breakpoints_by: Actor | None = None
+    until: Until | None = None
+    until_by: Actor | None = None
+    edits: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies defaults
+    input_edits: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies defaults
+    scopes: tuple[Scope, ...] = ()
+    stack: tuple[Frame, ...] = ()
 
 
 class Anomaly(Value):
@@ -41,6 +60,7 @@ class RunState(Value):
     spec: RunSpec | None = None
     event_seq: int = 0
     termination: Termination | None = None
+    debugging: Debugging = Debugging()
     status_before: Status | None = None
     anomalies: tuple[Anomaly, ...] = ()
 

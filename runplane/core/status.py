@@ -78,8 +78,9 @@ NEUTRAL: Final = frozenset(
         "KillRun", "ForceCompleteRun", "PauseRun", "ContinueRun", "StepRun", "SetBreakpoints", "SetVariables",
         "DiagnoseRun", "StartRun", "CommandRejected", "RestartAccepted", "ProgressReported", "StepStarted",
         "StepCompleted", "StepFailed", "ReportSetAside", "ConditionRaised", "ConditionCleared",
-        "DiagnosisTaken", "TerminationEscalated", "LeftoversFound", "SurvivorsFound", "ProcessExited",
-        "TreeVerifiedGone", "RunReachable", "NotificationDelivered", "NotificationFailed",
+        "DiagnosisTaken", "BreakpointsSet",
+        "VariablesReported", "VariablesSet", "TerminationEscalated", "LeftoversFound", "SurvivorsFound",
+        "ProcessExited", "TreeVerifiedGone", "RunReachable", "NotificationDelivered", "NotificationFailed",
     }
 )  # fmt: skip
 """Records that are told without moving the status."""

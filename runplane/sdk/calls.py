@@ -147,7 +147,8 @@ def breakpoint(name: str, /, **values: object) -> dict[str, Any]:  # noqa: A001 
     if end is None:
         return values
     end.exposed.update(values)
-    for wait in hold(end.control, f"step:{name}", lambda: dict(end.exposed), end.report, explicit=True):
+    scopes = {"variables": end.exposed}
+    for wait in hold(end.control, f"step:{name}", lambda: scopes, end.report, explicit=True):
         time.sleep(wait)
     return variables(**values) if values else {}
 

@@ -1,23 +1,26 @@
 """control.json: what the operator wants of a running workflow, looked at where it passes a step's boundary.
 
 Shape: ``{"breakpoints": [{"location": "step:NAME" | "step:*", "condition": null}], "paused": bool, "permits": int,
-"variables": {NAME: VALUE}, "debug": bool}``. The agent replaces the file atomically; ``permits`` only grows. A
-breakpoint with a condition is not decided here and holds nothing.
+"released": [ID], "variables": {NAME: VALUE}, "inputs": {NAME: VALUE}, "debug": bool}``. The agent replaces the file
+atomically; ``permits`` only grows, and ends every hold, while ``released`` names those that end. Whether a condition
+holds is decided by the agent: it lets go at once where it does not.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from itertools import count
 
 from runplane.sdk.line import part, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from typing import Any
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.02, 0.2
+_FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.1
+_holds = count()
 
 
 def read_object(path: str) -> dict[str, Any] | None:
@@ -83,27 +86,34 @@ class Control:
         return current
 
     def _take(self, document: dict[str, Any]) -> None:
-        permits, edits, points = (document.get(name) for name in ("permits", "variables", "breakpoints"))
+        permits, edits, points, inputs = (
+            document.get(name) for name in ("permits", "variables", "breakpoints", "inputs")
+        )
         self.paused = document.get("paused") is True
         self.debug = document.get("debug") is True
         self.permits = permits if isinstance(permits, int) else 0
+        released = document.get("released")
+        self.released: list[object] = released if isinstance(released, list) else []
         self.edits: dict[str, object] = edits if isinstance(edits, dict) else {}
+        self.inputs: dict[str, object] = inputs if isinstance(inputs, dict) else {}
         self.locations = {
             str(point.get("location"))
             for point in (points if isinstance(points, list) else ())
-            if isinstance(point, dict) and point.get("condition") is None
+            if isinstance(point, dict)
         }
 
 
 def hold(
     control: Control,
     at: str,
-    variables: Callable[[], dict[str, object]],
+    scopes: Callable[[], dict[str, dict[str, object]]],
     report: Callable[[dict[str, object]], bool],
     *,
     explicit: bool = False,
-) -> Iterator[float]:
+) -> Generator[float, None, dict[str, object]]:
     """Stay at a boundary for as long as the operator wants it; yields the seconds to sleep before the next look.
+
+    ``scopes``: what can be seen here, ``inputs`` and ``variables``. Returns the inputs that were changed meanwhile.
 
     ``explicit``: the workflow's own breakpoint, which in a debug run holds without being asked to. A hold ends when
     nothing asks for it any more, or when ``permits`` has grown since it began: a permit given before is no permit for
@@ -111,11 +121,25 @@ def hold(
     """
     control.look()
     if not (control.holds(at) or (explicit and control.debug)):
-        return
-    granted, wait = control.permits, _FIRST_WAIT
-    report({"held": {"at": at, "variables": shown(variables())}})
-    while control.permits <= granted and (control.holds(at) or (explicit and control.debug)):
+        return {}
+    granted, wait, name = control.permits, _FIRST_WAIT, f"{os.getpid()}-{next(_holds)}"
+    report(
+        {
+            "held": {
+                "at": at,
+                "id": name,
+                "explicit": explicit,
+                **{name: shown(values) for name, values in scopes().items()},
+            }
+        }
+    )
+    while (
+        control.permits <= granted
+        and name not in control.released
+        and (control.holds(at) or (explicit and control.debug))
+    ):
         yield wait
         wait = min(wait * 1.5, _LONGEST_WAIT)
         control.look()
-    report({"resumed": {"at": at}})
+    report({"resumed": {"at": at, "id": name}})
+    return dict(control.inputs)

@@ -33,24 +33,27 @@ _scope: ContextVar[Scope | None] = ContextVar("runplane_scope", default=None)
 class Step:
     """One call of a step as a context manager, or a decorator that makes a step of every call.
 
-    ``recorded``: an earlier attempt completed it; ``result``: that result, or what the body sets it to.
+    ``recorded``: an earlier attempt completed it; ``result``: that result, or what the body sets it to. ``inputs``:
+    what it was given, with what an operator changed of it where it was held before it began.
     """
 
     __slots__ = (
         "_channel",
         "_expected",
         "_index",
-        "_inputs",
         "_name",
         "_outer",
         "_place",
+        "changed",
+        "inputs",
         "recorded",
         "result",
     )
 
     def __init__(self, name: str | None, expected_seconds: float | None, inputs: dict[str, object]) -> None:
         self._name = str(name)[:NAME_LIMIT] if name is not None else None
-        self._expected, self._inputs = expected_seconds, inputs
+        self._expected, self.inputs = expected_seconds, inputs
+        self.changed: dict[str, object] = {}
         self._channel: Channel | None = None
         self.recorded = False
         self.result: Any = None
@@ -69,7 +72,7 @@ class Step:
 
     def __call__(self, function: Function) -> Function:
         decorated: Function = _decorated(
-            function, self._name or function.__name__, self._expected, self._inputs
+            function, self._name or function.__name__, self._expected, self.inputs
         )
         return decorated
 
@@ -88,9 +91,12 @@ class Step:
             self.recorded, (self.result,) = True, found
             self._report("completed", result=self.result, recorded=True)
             return
-        yield from hold(end.control, f"step:{name}", lambda: {**end.exposed, **self._inputs}, end.report)
+        edits = yield from hold(end.control, f"step:{name}", lambda: self._scopes(end), end.report)
+        if edits:
+            self.changed = {name: value for name, value in edits.items() if name in self.inputs}
+            self.inputs = {**self.inputs, **self.changed}
         more: dict[str, object] = {} if self._expected is None else {"expected_seconds": self._expected}
-        self._report("started", inputs=shown(self._inputs), **more)
+        self._report("started", inputs=shown(self.inputs), **more)
         _scope.set(Scope(end, self._place + "/"))
 
     def end(self, error: BaseException | None) -> None:
@@ -103,6 +109,9 @@ class Step:
         else:
             kind = type(error).__name__
             self._report("failed", error=f"{kind}: {_message(error)}", error_type=kind)
+
+    def _scopes(self, end: Channel) -> dict[str, dict[str, object]]:
+        return {"inputs": self.inputs, "variables": end.exposed}
 
     def _report(self, state: str, **more: object) -> None:
         if self._channel is not None:
@@ -153,7 +162,10 @@ def _decorated(function: Any, name: str, expected: float | None, fixed: dict[str
             this = call(args, kwargs)
             for wait in this.begin():
                 await _sleep(wait)
-            return this.result if this.recorded else await _awaited(this, function(*args, **kwargs))
+            if this.recorded:
+                return this.result
+            args, kwargs = _rebound(names, args, kwargs, this.changed)
+            return await _awaited(this, function(*args, **kwargs))
 
         return asynchronous
 
@@ -163,10 +175,22 @@ def _decorated(function: Any, name: str, expected: float | None, fixed: dict[str
             return function(*args, **kwargs)
         with call(args, kwargs) as this:
             if not this.recorded:
+                args, kwargs = _rebound(names, args, kwargs, this.changed)
                 this.result = function(*args, **kwargs)
         return this.result
 
     return synchronous
+
+
+def _rebound(
+    names: tuple[str, ...], args: tuple[object, ...], kwargs: dict[str, object], changed: dict[str, object]
+) -> tuple[tuple[object, ...], dict[str, object]]:
+    """The arguments, with what an operator changed of them."""
+    if not changed:
+        return args, kwargs
+    given = tuple(changed.get(name, value) for name, value in zip(names, args))  # noqa: B905
+    named = {name: changed.get(name, value) for name, value in kwargs.items()}
+    return given + args[len(names) :], named
 
 
 async def _awaited(this: Step, work: Any) -> object:

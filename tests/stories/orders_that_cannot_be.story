@@ -17,6 +17,6 @@ then
   anomaly: KillRun of b: it speaks of a run that nobody asked for
   the plane refuses (unknown_run): there is no run b: see runplane ps --all
   h1 refuses (expired): the order for a was only good until 2026-03-01T12:00:05+00:00: ask again
-  h1 refuses (not_supported): StepRun is not supported by this version of Runplane
+  h1 refuses (not_paused): a is running: only a held run can be stepped. Hold it with runplane pause a, or where it comes to a step with runplane break a 'step:*'
   b: nobody asked for it
   a: running on h1, attempt 1

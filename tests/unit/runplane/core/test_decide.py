@@ -1,7 +1,7 @@
 """``decide`` answers every order to every run, and what it answers can be true."""
 
 from datetime import datetime, timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -15,11 +15,15 @@ from runplane.contract.commands import (
     PauseRun,
     RestartRun,
     RunCommand,
+    SetBreakpoints,
+    SetVariables,
     StartRun,
     StepRun,
 )
+from runplane.contract.debugging import scope_of
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import (
+    BreakpointsSet,
     OutcomeOverridden,
     RestartAccepted,
     RunCanceled,
@@ -33,8 +37,10 @@ from runplane.contract.events import (
     RunTimedOut,
     RunUnreachable,
     TerminationEscalated,
+    VariablesSet,
 )
 from runplane.contract.run import Failure, Status
+from runplane.contract.spec import Breakpoint
 from runplane.core.decide import Decision, Rejection, decide, grace_of, owner
 from runplane.core.fold import initial
 from runplane.core.state import RunState
@@ -289,12 +295,68 @@ def test_a_diagnosis_needs_processes(status: Status) -> None:
         assert decision == ()
 
 
-def test_debugging_orders_are_refused_with_their_name() -> None:
-    decision = decide(IN_STATUS[Status.RUNNING], StepRun(run_id=RUN), NOON)
+@pytest.mark.parametrize("status", list(Status))
+def test_only_a_held_run_is_stepped(status: Status) -> None:
+    decision = decide(IN_STATUS[status], StepRun(run_id=RUN, mode="into"), NOON)
+
+    if status is Status.PAUSED:
+        assert decision == (RunContinued(until="boundary"),)
+    else:
+        assert isinstance(decision, Rejection)
+        assert (decision.code, f"runplane pause {RUN}" in decision.message) == ("not_paused", True)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_breakpoints_are_set_until_the_end_begins(status: Status) -> None:
+    points = (Breakpoint(location="step:plan"),)
+    decision = decide(IN_STATUS[status], SetBreakpoints(run_id=RUN, breakpoints=points), NOON)
+
+    if status.ended or status is Status.TERMINATING:
+        assert isinstance(decision, Rejection)
+        assert (decision.code, str(status) in decision.message) == ("already_ended", True)
+    else:
+        assert decision == (BreakpointsSet(breakpoints=points),)
+    assert decide(IN_STATUS[Status.RUNNING], SetBreakpoints(run_id=RUN), NOON) == ()
+
+
+_SCOPES = (scope_of("inputs", {"n": 1}), scope_of("variables", {"n": 2, "limit": 3}))
+HELD = folded(*_ALIVE, on_host(RunPaused(at="step:plan", scopes=_SCOPES)))
+
+
+def test_variables_are_changed_in_the_first_scope_that_has_all_of_them() -> None:
+    def set_of(scope: str | None = None, **values: Any) -> Decision:
+        return decide(HELD, SetVariables(run_id=RUN, values=values, scope=scope), NOON)
+
+    assert set_of(n=5) == (VariablesSet(scope="inputs", values={"n": 5}, before={"n": 1}),)
+    assert set_of("variables", n=5) == (VariablesSet(scope="variables", values={"n": 5}, before={"n": 2}),)
+    both = VariablesSet(scope="variables", values={"n": 5, "limit": 6}, before={"n": 2, "limit": 3})
+    assert set_of(n=5, limit=6) == (both,)
+
+
+@pytest.mark.parametrize(
+    ("scope", "values", "code", "said"),
+    [
+        (None, {"m": 1}, "variable_not_found", "variables: n, limit"),
+        (None, {"n": 1, "m": 1}, "variable_not_found", "'m'"),
+        ("inputs", {"limit": 1}, "variable_not_found", "'limit'"),
+        ("locals", {"n": 1}, "scope_not_found", "inputs, variables"),
+    ],
+)
+def test_what_is_not_shown_cannot_be_changed(
+    scope: str | None, values: dict[str, Any], code: str, said: str
+) -> None:
+    decision = decide(HELD, SetVariables(run_id=RUN, values=values, scope=scope), NOON)
 
     assert isinstance(decision, Rejection)
-    assert decision.code == "not_supported"
-    assert "StepRun" in decision.message
+    assert (decision.code, said in decision.message) == (code, True)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_variables_are_changed_at_a_breakpoint_only(status: Status) -> None:
+    decision = decide(IN_STATUS[status], SetVariables(run_id=RUN, values={"n": 1}), NOON)
+
+    assert isinstance(decision, Rejection)
+    assert decision.code == "not_held"
 
 
 @pytest.mark.parametrize("status", Status)

@@ -87,12 +87,14 @@ def test_a_breakpoint_returns_what_was_edited_while_it_held(run_dir: RunDirector
     workflow = threading.Thread(target=lambda: found.append(runplane.breakpoint("before-merge", limit=5)))
     workflow.start()
     try:
-        assert run_dir.wait_for("held") == {"at": "step:before-merge", "variables": {"limit": 5}}
+        held = run_dir.wait_for("held")
+        assert (held["at"], held["explicit"]) == ("step:before-merge", True)
+        assert held["variables"] == {"limit": 5}
     finally:
         run_dir.control(permits=1, variables={"limit": 9})
         workflow.join(20)
     assert found == [{"limit": 9}]
-    assert run_dir.of("resumed") == [{"at": "step:before-merge"}]
+    assert run_dir.of("resumed") == [{"at": "step:before-merge", "id": held["id"]}]
 
 
 def test_a_breakpoint_nobody_asked_for_goes_on(run_dir: RunDirectory) -> None:

@@ -53,18 +53,30 @@ def test_a_pause_and_a_breakpoint_hold_until_they_are_taken_away(
     assert here.stays()
     run_dir.control()
     assert not here.stays()
-    assert here.said == [{"held": {"at": "step:plan", "variables": {}}}, {"resumed": {"at": "step:plan"}}]
+    held, resumed = here.said
+    assert held == {"held": {"at": "step:plan", "id": held["held"]["id"], "explicit": False}}
+    assert resumed == {"resumed": {"at": "step:plan", "id": held["held"]["id"]}}
 
 
-def test_another_step_and_a_condition_hold_nothing(run_dir: RunDirectory, control: Control) -> None:
+def test_another_step_and_a_line_hold_nothing(run_dir: RunDirectory, control: Control) -> None:
     run_dir.control(
         breakpoints=[
             {"location": "step:other", "condition": None},
-            {"location": "step:plan", "condition": "batch > 3"},
             {"location": "lina.py:14", "condition": None},
         ]
     )
     assert not Hold(run_dir, control, "step:plan").stays()
+
+
+def test_a_condition_holds_until_the_agent_has_decided_it(run_dir: RunDirectory, control: Control) -> None:
+    points = [{"location": "step:plan", "condition": "batch > 3"}]
+    run_dir.control(breakpoints=points)
+    one, other = Hold(run_dir, control, "step:plan"), Hold(run_dir, control, "step:plan")
+    assert one.stays()
+    assert other.stays()
+    run_dir.control(breakpoints=points, released=[one.said[0]["held"]["id"]])
+    assert not one.stays()
+    assert other.stays()
 
 
 def test_a_permit_lets_one_hold_go_and_the_next_one_stays(run_dir: RunDirectory, control: Control) -> None:
@@ -91,14 +103,14 @@ def test_a_change_that_permits_nothing_does_not_end_a_hold(run_dir: RunDirectory
     assert here.stays()
 
 
-def test_the_waits_grow_from_20_to_200_milliseconds(run_dir: RunDirectory, control: Control) -> None:
+def test_the_waits_grow_from_2_to_100_milliseconds(run_dir: RunDirectory, control: Control) -> None:
     run_dir.control(paused=True)
     waits = hold(control, "step:one", dict, lambda _report: True)
-    seen = [next(waits) for _ in range(12)]
+    seen = [next(waits) for _ in range(20)]
 
-    assert seen[0] == pytest.approx(0.02)
+    assert seen[0] == pytest.approx(0.002)
     assert seen == sorted(seen)
-    assert seen[-1] == pytest.approx(0.2)
+    assert seen[-1] == pytest.approx(0.1)
 
 
 def test_a_hold_ends_when_the_run_directory_is_gone(run_dir: RunDirectory, control: Control) -> None:

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -302,15 +303,46 @@ for name in ("one", "two", "three"):
     ) as process:
         try:
             held = run_dir.wait_for("held")
-            assert held == {"at": "step:two", "variables": {"batch": 7, "of": 3}}
+            assert (held["at"], held["explicit"]) == ("step:two", False)
+            assert (held["inputs"], held["variables"]) == ({"of": 3}, {"batch": 7})
             assert run_dir.steps() == [("one", 0, "started"), ("one", 0, "completed")]
             run_dir.control(breakpoints=[{"location": "step:two", "condition": None}], permits=1)
             until(lambda: process.poll() is not None, "the end of the workflow")
         finally:
             process.kill()
         assert process.returncode == 0
-    assert run_dir.of("resumed") == [{"at": "step:two"}]
+    assert run_dir.of("resumed") == [{"at": "step:two", "id": held["id"]}]
     assert len(run_dir.of("held")) == 1
+
+
+def test_an_input_that_was_changed_while_it_was_held_is_what_the_step_runs_with(
+    run_dir: RunDirectory,
+) -> None:
+    edits = {"paused": True, "inputs": {"count": 9, "unknown": 1, "name": "b"}}
+    run_dir.control(**edits)
+    found: list[object] = []
+
+    @runplane.step
+    def work(name: str, *rest: int, count: int = 0) -> object:
+        return name, rest, count
+
+    def workflow() -> None:
+        found.append(work("a", 1, count=2))
+        with runplane.step("other", count=3) as step:
+            found.append(step.inputs)
+
+    thread = threading.Thread(target=workflow)
+    thread.start()
+    try:
+        run_dir.wait_for("held")
+        run_dir.control(**edits, permits=1)
+        until(lambda: len(run_dir.of("held")) == 2, "the second hold")
+    finally:
+        run_dir.control(permits=2)
+        thread.join(20)
+    assert found == [("b", (1,), 9), {"count": 3}]
+    started = [report for report in run_dir.reports() if report.get("state") == "started"]
+    assert started[0]["inputs"] == {"name": "b", "args": [1], "count": 9}
 
 
 async def test_a_held_async_step_leaves_the_event_loop_free(run_dir: RunDirectory) -> None:
