@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
+from runplane.contract.debugging import Frame, Scope
 from runplane.contract.diagnosis import Diagnosis
 from runplane.contract.ids import RunId
 from runplane.contract.run import (
@@ -20,6 +21,7 @@ from runplane.contract.run import (
     Status,
     Step,
 )
+from runplane.contract.spec import Breakpoint
 from runplane.contract.value import Moment, Value
 
 
@@ -53,6 +55,14 @@ class PauseResult(Result):
     run_id: RunId
     status: Status
     held: Held | None = None
+
+
+class HeldResult(PauseResult):
+    """Where it is held, and what can be seen there; a value that is too long is cut, and `truncated`."""
+
+    breakpoints: tuple[Breakpoint, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+    stack: tuple[Frame, ...] = ()
 
 
 class ForceCompleteResult(Result):

@@ -35,6 +35,22 @@ class ConditionError(Exception):
     """The condition could not be told to hold or not; the message says why."""
 
 
+def check_condition(location: str, condition: str) -> None:
+    """:class:`InvalidInput` for a condition that can never be evaluated where the breakpoint is: a step, or a line."""
+    if location.startswith("step:"):
+        check(condition)
+        return
+    try:
+        ast.parse(condition.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise InvalidInput(
+            f"condition={condition[:200]!r} is no expression of Python: {_said(error)}",
+            code="invalid_condition",
+            field="condition",
+            value=condition[:200],
+        ) from None
+
+
 def check(condition: str, field: str = "condition") -> None:
     """:class:`InvalidInput` where the condition can never be evaluated, whatever the variables hold."""
     try:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from control_plane.api import (
+    debugging,
     diagnoses,
     events,
     health,
@@ -52,6 +53,7 @@ def create_app(context: Context) -> FastAPI:
     _wire_state(app, context)
     modules = (
         runs,
+        debugging,
         diagnoses,
         logs,
         events,

@@ -37,6 +37,12 @@ class Mutation(Document):
     run: Run
 
 
+class BreakpointsAnswer(Mutation):
+    """What became of an order to set breakpoints, and what is doubtful of them, in sentences."""
+
+    notes: tuple[str, ...] = ()
+
+
 class Restart(Document):
     """The restarted run and the one that follows it."""
 

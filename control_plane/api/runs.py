@@ -1,6 +1,5 @@
-"""Runs: start, list, look at, kill, restart, force-complete, pause."""
+"""Runs: start, list, look at, kill, restart, force-complete."""
 
-from collections.abc import Callable, Collection
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -8,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from control_plane.api.documents import Mutation, Restart, RunList
+from control_plane.api.effects import effect, mutation, run_of
 from control_plane.api.parts import (
     BASE,
     MAX_POSITION,
@@ -28,18 +28,16 @@ from control_plane.api.parts import (
 from control_plane.command_side import (
     Accepted,
     BulkKill,
-    ContinueRequest,
     ForceCompleteRequest,
     KillRequest,
     KillRunsRequest,
-    PauseRequest,
     RestartRequest,
     StartRequest,
 )
 from control_plane.context import Context
 from control_plane.read_model import RunFilter
-from control_plane.waiting import BEGINNINGS, ENDINGS, PAUSES, VISIBLE_SECONDS, until
-from runplane.contract.errors import InvalidInput, NotFound, Unavailable
+from control_plane.waiting import BEGINNINGS, ENDINGS
+from runplane.contract.errors import InvalidInput, NotFound
 from runplane.contract.run import Run, Status
 from runplane.core.state import view
 
@@ -74,10 +72,10 @@ async def start_run(
 
     async def start() -> Response:
         accepted = await context.command_side.start_run(body, actor, key)
-        reached = await _effect(
+        reached = await effect(
             context, accepted, accepted.run_id, reached=_has_begun, types=BEGINNINGS, wait=wait
         )
-        run = _run(context, accepted.run_id) if wait else _run_as_accepted(context, accepted)
+        run = run_of(context, accepted.run_id) if wait else _run_as_accepted(context, accepted)
         location = {"Location": f"{BASE}/runs/{accepted.run_id}"}
         return answer(run, 201 if reached or not wait else 202, location)
 
@@ -182,8 +180,8 @@ async def get_run(
 ) -> Response:
     """A run as it is, or as it was at a log position or a moment."""
     if at_seq is None and at is None:
-        return answer(_run(context, run_id))
-    _run(context, run_id)
+        return answer(run_of(context, run_id))
+    run_of(context, run_id)
     run = view(context.read_model.state_at(run_id, at_seq, at))
     if run is None:
         when = f"log position {at_seq}" if at_seq is not None else f"{at}"
@@ -214,10 +212,10 @@ async def kill_run(
 
     async def kill() -> Response:
         accepted = await context.command_side.kill_run(run_id, body, actor, key)
-        await _effect(
+        await effect(
             context, accepted, run_id, reached=lambda run: run.status.ended, types=ENDINGS, wait=wait
         )
-        return _mutation(context, accepted)
+        return mutation(context, accepted)
 
     return await once.answer(request, actor.principal, key, kill)
 
@@ -246,15 +244,13 @@ async def restart_run(
     async def restart() -> Response:
         accepted = await context.command_side.restart_run(run_id, body, actor, key)
         new_run_id = accepted.new_run_id or ""
-        reached = await _effect(
-            context, accepted, new_run_id, reached=_has_begun, types=BEGINNINGS, wait=wait
-        )
+        reached = await effect(context, accepted, new_run_id, reached=_has_begun, types=BEGINNINGS, wait=wait)
         document = Restart(
             command_id=accepted.command_id,
             run_id=run_id,
             new_run_id=new_run_id,
-            run=_run(context, run_id),
-            new_run=_run(context, new_run_id),
+            run=run_of(context, run_id),
+            new_run=run_of(context, new_run_id),
         )
         return answer(document, 200 if reached and wait else 202)
 
@@ -288,76 +284,10 @@ async def force_complete_run(
         def declared(run: Run) -> bool:
             return run.status.ended and run.override is not None and run.override.outcome == body.outcome
 
-        await _effect(context, accepted, run_id, reached=declared, types=ENDINGS, wait=wait)
-        return _mutation(context, accepted, declared)
+        await effect(context, accepted, run_id, reached=declared, types=ENDINGS, wait=wait)
+        return mutation(context, accepted, declared)
 
     return await once.answer(request, actor.principal, key, force_complete)
-
-
-@router.post(
-    "/runs/{run_id}/pause",
-    summary="Pause a run",
-    status_code=202,
-    response_model=Mutation,
-    responses={200: {"model": Mutation, "description": "The run is paused"}, **problems(404, 409, 503)},
-    openapi_extra=request_body(PauseRequest, required=False),
-)
-async def pause_run(
-    *,
-    request: Request,
-    context: ContextOf,
-    once: OnceOf,
-    actor: ActorOf,
-    run_id: RunIdOf,
-    body: Annotated[PauseRequest, Depends(body_of(PauseRequest))],
-    wait: WaitOf = 0.0,
-    key: KeyOf = None,
-) -> Response:
-    """Stop every process of a running run where it is. Its status is `paused` once all of them stand still."""
-
-    async def pause() -> Response:
-        accepted = await context.command_side.pause_run(run_id, body, actor, key)
-        await _effect(context, accepted, run_id, reached=_is_paused, types=PAUSES, wait=wait)
-        return _mutation(context, accepted, _is_paused)
-
-    return await once.answer(request, actor.principal, key, pause)
-
-
-@router.post(
-    "/runs/{run_id}/continue",
-    summary="Let a paused run go on",
-    status_code=202,
-    response_model=Mutation,
-    responses={200: {"model": Mutation, "description": "The run goes on"}, **problems(404, 409, 503)},
-    openapi_extra=request_body(ContinueRequest, required=False),
-)
-async def continue_run(
-    *,
-    request: Request,
-    context: ContextOf,
-    once: OnceOf,
-    actor: ActorOf,
-    run_id: RunIdOf,
-    body: Annotated[ContinueRequest, Depends(body_of(ContinueRequest))],
-    wait: WaitOf = 0.0,
-    key: KeyOf = None,
-) -> Response:
-    """Let every process of a paused run go on. The time it was held counts for no timeout."""
-
-    async def go_on() -> Response:
-        accepted = await context.command_side.continue_run(run_id, body, actor, key)
-
-        def goes_on(run: Run) -> bool:
-            return not _is_paused(run)
-
-        await _effect(context, accepted, run_id, reached=goes_on, types=PAUSES, wait=wait)
-        return _mutation(context, accepted, goes_on)
-
-    return await once.answer(request, actor.principal, key, go_on)
-
-
-def _is_paused(run: Run) -> bool:
-    return run.status is Status.PAUSED
 
 
 def _has_begun(run: Run) -> bool:
@@ -365,64 +295,10 @@ def _has_begun(run: Run) -> bool:
     return run.status not in (Status.PENDING, Status.STARTING)
 
 
-async def _effect(
-    context: Context,
-    accepted: Accepted,
-    run_id: str,
-    *,
-    reached: Callable[[Run], bool],
-    types: Collection[str],
-    wait: float,
-) -> bool:
-    """Hold until the effect is visible; without ``wait``, only until the order itself is."""
-    visible = await context.read_model.wait_for(accepted.seq, VISIBLE_SECONDS)
-    if not visible and context.read_model.run(run_id) is None:
-        raise Unavailable(
-            f"{run_id} is stored at log position {accepted.seq}, but the read model has not reached it yet"
-            f"{_because(context)}: look again in a moment",
-            code="position_not_reached",
-            command_id=accepted.command_id,
-            run_id=run_id,
-            position=accepted.seq,
-        )
-    if not visible or not wait or accepted.already:
-        return False
-    return await until(
-        context.read_model, run_id, reached, command_id=accepted.command_id, types=types, seconds=wait
-    )
-
-
-def _mutation(
-    context: Context, accepted: Accepted, reached: Callable[[Run], bool] = lambda run: run.status.ended
-) -> Response:
-    run = _run(context, accepted.run_id)
-    return answer(Mutation(command_id=accepted.command_id, run=run), 200 if reached(run) else 202)
-
-
-def _run(context: Context, run_id: str) -> Run:
-    run = context.read_model.run(run_id)
-    if run is None and (context.projector.trouble is not None or not context.projector.caught_up.is_set()):
-        raise Unavailable(
-            f"whether there is a run {run_id} is not known here, as the read model is behind the log"
-            f"{_because(context)}: ask again in a moment",
-            code="position_not_reached",
-            run_id=run_id,
-        )
-    if run is None:
-        raise NotFound(
-            f"there is no run {run_id}: see runplane ps --all", code="run_not_found", run_id=run_id
-        )
-    return run
-
-
-def _because(context: Context) -> str:
-    return f" ({context.projector.trouble})" if context.projector.trouble is not None else ""
-
-
 def _run_as_accepted(context: Context, accepted: Accepted) -> Run:
     """The run as it was when its start was stored, however far it has come since: a repetition shows the same."""
     run = context.read_model.state_at(accepted.run_id, accepted.seq).run if accepted.repeated else None
-    return run or _run(context, accepted.run_id)
+    return run or run_of(context, accepted.run_id)
 
 
 def _statuses(given: list[str]) -> tuple[Status, ...]:

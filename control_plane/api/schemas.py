@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from control_plane.api.documents import NotificationTestRequest, WorkflowRequest
 from control_plane.api.problems import FieldError, Problem
 from control_plane.command_side import (
+    BreakpointsRequest,
     ContinueRequest,
     ForceCompleteRequest,
     KillRequest,
@@ -19,6 +20,8 @@ from control_plane.command_side import (
     PauseRequest,
     RestartRequest,
     StartRequest,
+    StepRequest,
+    VariableRequest,
 )
 
 Schema = dict[str, Any]
@@ -31,6 +34,9 @@ _BODIES: tuple[type[BaseModel], ...] = (
     ForceCompleteRequest,
     KillRunsRequest,
     PauseRequest,
+    StepRequest,
+    BreakpointsRequest,
+    VariableRequest,
     WorkflowRequest,
     NotificationTestRequest,
     Problem,

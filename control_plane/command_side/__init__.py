@@ -6,11 +6,14 @@
 
 from collections.abc import Sequence
 
+from control_plane.command_side.answering import Accepted
 from control_plane.command_side.bulk import BulkKill, BulkResult, kill_chosen, kill_runs
 from control_plane.command_side.desk import Desk
+from control_plane.command_side.holding import HoldingCommands
 from control_plane.command_side.registry import Applied, WorkflowRegistry
 from control_plane.command_side.requests import (
     BreakpointRequest,
+    BreakpointsRequest,
     ContinueRequest,
     ForceCompleteRequest,
     KillRequest,
@@ -19,8 +22,11 @@ from control_plane.command_side.requests import (
     RestartRequest,
     Selector,
     StartRequest,
+    StepRequest,
+    VariableRequest,
+    breakpoints_of,
 )
-from control_plane.command_side.runs import Accepted, RunCommands
+from control_plane.command_side.runs import RunCommands
 from control_plane.read_model import ReadModel
 from runplane.bus import Bus
 from runplane.contract.run import Actor
@@ -41,9 +47,13 @@ class CommandSide:
         self.kill_run = self._runs.kill_run
         self.restart_run = self._runs.restart_run
         self.force_complete_run = self._runs.force_complete_run
-        self.pause_run = self._runs.pause_run
-        self.continue_run = self._runs.continue_run
-        self.diagnose_run = self._runs.diagnose_run
+        holding = HoldingCommands(desk)
+        self.pause_run = holding.pause_run
+        self.continue_run = holding.continue_run
+        self.step_run = holding.step_run
+        self.set_breakpoints = holding.set_breakpoints
+        self.set_variable = holding.set_variable
+        self.diagnose_run = holding.diagnose_run
         self.apply_workflow = self._registry.apply_workflow
         self.delete_workflow = self._registry.delete_workflow
 
@@ -62,6 +72,7 @@ __all__ = [
     "Accepted",
     "Applied",
     "BreakpointRequest",
+    "BreakpointsRequest",
     "BulkKill",
     "BulkResult",
     "CommandSide",
@@ -73,5 +84,8 @@ __all__ = [
     "RestartRequest",
     "Selector",
     "StartRequest",
+    "StepRequest",
+    "VariableRequest",
     "WorkflowDefinition",
+    "breakpoints_of",
 ]

@@ -3,11 +3,15 @@
 Strict: ``"yes"`` is no boolean and ``"5"`` no number. ``None`` means that nothing was said.
 """
 
+import re
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from runplane.conditions import check_condition
+from runplane.contract.commands import DebugMode
+from runplane.contract.errors import InvalidInput
 from runplane.contract.ids import HostId, PoolName, WorkflowName
 from runplane.contract.run import Outcome, Status
 from runplane.contract.spec import Breakpoint
@@ -19,8 +23,19 @@ MAX_BREAKPOINTS = 200
 
 Reason = Annotated[str, Field(max_length=MAX_REASON_CHARACTERS)]
 Grace = Annotated[float, Field(ge=0, le=LONGEST_GRACE_SECONDS)]
+LOCATION = r"^(step:[^\x00-\x1f]{1,200}|[^:\x00-\x1f]{1,1000}:[1-9][0-9]{0,6})$"
+
+
+def _location(text: str) -> str:
+    if re.fullmatch(LOCATION, text) is None:
+        raise ValueError(
+            "a place to hold at is step:NAME, step:* or FILE:LINE, like step:fetch or lina.py:42"
+        )
+    return text
+
+
 Location = Annotated[
-    str, StringConstraints(pattern=r"^(step:[^\x00-\x20]{1,200}|[^:\x00-\x20]{1,1000}:[1-9][0-9]{0,6})$")
+    str, AfterValidator(_location), Field(json_schema_extra={"pattern": LOCATION}, examples=["step:fetch"])
 ]
 
 
@@ -31,10 +46,33 @@ class Request(StrictValue):
 
 
 class BreakpointRequest(Request):
-    """A breakpoint with a condition."""
+    """A breakpoint with a condition.
+
+    At a step, the condition is an expression on its inputs and the workflow's variables; at a line, one of Python.
+    """
 
     location: Location
-    condition: Annotated[str, Field(max_length=1_000)] | None = None
+    condition: Annotated[str, Field(min_length=1, max_length=1_000)] | None = None
+
+    @model_validator(mode="after")
+    def _can_be_evaluated(self) -> "BreakpointRequest":
+        if self.condition is not None:
+            try:
+                check_condition(self.location, self.condition)
+            except InvalidInput as error:
+                raise ValueError(error.message) from None
+        return self
+
+
+def _form_of(given: Any) -> str:
+    """Which form of a breakpoint it is: then what is said of it is about that form alone."""
+    return "location" if isinstance(given, str) else "breakpoint"
+
+
+Point = Annotated[
+    Annotated[Location, Tag("location")] | Annotated[BreakpointRequest, Tag("breakpoint")],
+    Discriminator(_form_of),
+]
 
 
 def breakpoints_of(asked: "tuple[Location | BreakpointRequest, ...]") -> tuple[Breakpoint, ...]:
@@ -59,7 +97,7 @@ class StartRequest(Request):
     host: HostId | None = None
     pool: PoolName | None = None
     debug: bool = False
-    breakpoints: Annotated[tuple[Location | BreakpointRequest, ...], Field(max_length=MAX_BREAKPOINTS)] = ()
+    breakpoints: Annotated[tuple[Point, ...], Field(max_length=MAX_BREAKPOINTS)] = ()
 
 
 class KillRequest(Request):
@@ -104,6 +142,38 @@ class ContinueRequest(Request):
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "the API is back"}]})
 
     reason: Reason | None = None
+
+
+class StepRequest(Request):
+    """Let a held run go on to its next boundary; where it is held at a line: over, into or out of it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"mode": "over"}]})
+
+    mode: DebugMode = "over"
+
+
+class BreakpointsRequest(Request):
+    """The places where the run is to be held: all of them, as they replace those there are."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"breakpoints": ["step:plan", {"location": "step:fetch", "condition": "count > 3"}]},
+            ]
+        }
+    )
+
+    breakpoints: Annotated[tuple[Point, ...], Field(max_length=MAX_BREAKPOINTS)]
+
+
+class VariableRequest(Request):
+    """Change a variable of a held run; without ``scope``, in the first scope that has one of this name."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "limit", "value": 500}]})
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    value: JsonValue
+    scope: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
 
 class ForceCompleteRequest(Request):

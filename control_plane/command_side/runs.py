@@ -5,18 +5,23 @@ again. What is refused here is no command, but the event that says so stands in 
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
 
+from control_plane.command_side.answering import (
+    Accepted,
+    accepted,
+    conflict,
+    destination,
+    repeatable,
+    repeated,
+)
 from control_plane.command_side.arguments import check_arguments, check_size
 from control_plane.command_side.desk import Desk, Placed
 from control_plane.command_side.lessons import Lessons
 from control_plane.command_side.parameters import check_parameters
 from control_plane.command_side.repetition import Repeatable, content_of
 from control_plane.command_side.requests import (
-    ContinueRequest,
     ForceCompleteRequest,
     KillRequest,
-    PauseRequest,
     RestartRequest,
     StartRequest,
     breakpoints_of,
@@ -25,36 +30,19 @@ from control_plane.read_model import WorkflowView
 from runplane.bus import CompareFailed, Expect
 from runplane.contract import subjects
 from runplane.contract.commands import (
-    ContinueRun,
-    DiagnoseRun,
     ForceCompleteRun,
     KillRun,
-    PauseRun,
     RestartRun,
-    RunCommand,
     StartRun,
 )
-from runplane.contract.envelope import Envelope
 from runplane.contract.errors import Conflict, NotFound
 from runplane.contract.run import Actor
 from runplane.contract.spec import RunSpec, resolve
-from runplane.core.decide import Rejection, decide, owner
+from runplane.core.decide import Rejection, decide
 from runplane.core.state import RunState
 from runplane.stamp import new_run_id, now
 
 MAX_REMEMBERED_RESTARTS = 10_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Accepted:
-    """What became of a request: the log holds it at ``seq``. ``already`` says that there was nothing to do."""
-
-    command_id: str
-    run_id: str
-    seq: int
-    new_run_id: str | None = None
-    already: bool = False
-    repeated: bool = False
 
 
 class RunCommands:
@@ -68,10 +56,10 @@ class RunCommands:
 
     async def start_run(self, request: StartRequest, actor: Actor, key: str | None = None) -> Accepted:
         """Check, resolve and publish StartRun. NotFound for an unknown workflow, InvalidInput for the rest."""
-        again = _repeatable(actor, key, "start", content_of(request))
+        again = repeatable(actor, key, "start", content_of(request))
         earlier = await self._desk.earlier(again)
         if earlier is not None:
-            return _repeated(*earlier)
+            return repeated(*earlier)
         spec = self._spec_to_start(request)
         run_id = again.run_id if again is not None else new_run_id()
         command = StartRun(
@@ -94,10 +82,10 @@ class RunCommands:
         self, run_id: str, request: KillRequest, actor: Actor, key: str | None = None
     ) -> Accepted:
         """Publish KillRun. A run that has ended stays as it is: that is said (``already``) and written down."""
-        again = _repeatable(actor, key, "kill", run_id, content_of(request))
+        again = repeatable(actor, key, "kill", run_id, content_of(request))
         earlier = await self._desk.earlier(again)
         if earlier is not None:
-            return _repeated(*earlier)
+            return repeated(*earlier)
         command = KillRun(
             run_id=run_id, reason=request.reason, force=request.force, grace_seconds=request.grace_seconds
         )
@@ -106,21 +94,21 @@ class RunCommands:
         if isinstance(decision, Rejection):
             placed = await self._desk.refuse(command, decision, run_id=run_id, actor=actor, again=again)
             if decision.code != "already_ended":
-                raise _conflict(decision, run_id)
-            return _accepted(placed, run_id, already=True)
+                raise conflict(decision, run_id)
+            return accepted(placed, run_id, already=True)
         placed = await self._desk.place(
-            command, subject=_destination(state, command, run_id), actor=actor, again=again
+            command, subject=destination(state, command, run_id), actor=actor, again=again
         )
-        return _accepted(placed, run_id)
+        return accepted(placed, run_id)
 
     async def restart_run(
         self, run_id: str, request: RestartRequest, actor: Actor, key: str | None = None
     ) -> Accepted:
         """Publish RestartRun into the story of the new run, which exists from then on. Conflict for a second one."""
-        again = _repeatable(actor, key, "restart", run_id, content_of(request))
+        again = repeatable(actor, key, "restart", run_id, content_of(request))
         earlier = await self._desk.earlier(again)
         if earlier is not None:
-            return _repeated(*earlier)
+            return repeated(*earlier)
         state = await self._desk.state(run_id)
         command = RestartRun(
             run_id=run_id,
@@ -134,29 +122,29 @@ class RunCommands:
         decision = self._restarted_before(state) or decide(state, command, now())
         if isinstance(decision, Rejection):
             await self._desk.refuse(command, decision, run_id=run_id, actor=actor, again=again)
-            raise _conflict(decision, run_id)
+            raise conflict(decision, run_id)
         self._remember_restart(run_id, command.new_run_id)
         try:
             placed = await self._place_new(
                 command,
                 command.new_run_id,
-                subject=_destination(state, command, command.new_run_id),
+                subject=destination(state, command, command.new_run_id),
                 actor=actor,
                 again=again,
             )
         except CompareFailed:
             self._restarts.pop(run_id, None)
             raise
-        return _accepted(placed, run_id, new_run_id=command.new_run_id)
+        return accepted(placed, run_id, new_run_id=command.new_run_id)
 
     async def force_complete_run(
         self, run_id: str, request: ForceCompleteRequest, actor: Actor, key: str | None = None
     ) -> Accepted:
         """Publish ForceCompleteRun. The outcome that was already declared changes nothing (``already``)."""
-        again = _repeatable(actor, key, "force-complete", run_id, content_of(request))
+        again = repeatable(actor, key, "force-complete", run_id, content_of(request))
         earlier = await self._desk.earlier(again)
         if earlier is not None:
-            return _repeated(*earlier)
+            return repeated(*earlier)
         command = ForceCompleteRun(
             run_id=run_id,
             outcome=request.outcome,
@@ -168,57 +156,15 @@ class RunCommands:
         decision = decide(state, command, now())
         if isinstance(decision, Rejection):
             await self._desk.refuse(command, decision, run_id=run_id, actor=actor, again=again)
-            raise _conflict(decision, run_id)
+            raise conflict(decision, run_id)
         if not decision and state.run is not None and state.run.status.ended:
             return Accepted(
                 command_id=self._declared_by(run_id), run_id=run_id, seq=state.run.seq, already=True
             )
         placed = await self._desk.place(
-            command, subject=_destination(state, command, run_id), actor=actor, again=again
+            command, subject=destination(state, command, run_id), actor=actor, again=again
         )
-        return _accepted(placed, run_id)
-
-    async def pause_run(
-        self, run_id: str, request: PauseRequest, actor: Actor, key: str | None = None
-    ) -> Accepted:
-        """Publish PauseRun. Conflict where the run's status does not allow it; one that is paused stays so."""
-        again = _repeatable(actor, key, "pause", run_id, content_of(request))
-        return await self._order(PauseRun(run_id=run_id, reason=request.reason), actor, again)
-
-    async def continue_run(
-        self, run_id: str, request: ContinueRequest, actor: Actor, key: str | None = None
-    ) -> Accepted:
-        """Publish ContinueRun. Conflict where the run is not paused."""
-        again = _repeatable(actor, key, "continue", run_id, content_of(request))
-        return await self._order(ContinueRun(run_id=run_id, reason=request.reason), actor, again)
-
-    async def _order(
-        self, command: PauseRun | ContinueRun, actor: Actor, again: Repeatable | None
-    ) -> Accepted:
-        """Publish an order to whoever owns the run; what cannot be is refused, and that is written down."""
-        run_id = command.run_id
-        earlier = await self._desk.earlier(again)
-        if earlier is not None:
-            return _repeated(*earlier)
-        state = await self._desk.state(run_id)
-        decision = decide(state, command, now())
-        if isinstance(decision, Rejection):
-            await self._desk.refuse(command, decision, run_id=run_id, actor=actor, again=again)
-            raise _conflict(decision, run_id)
-        placed = await self._desk.place(
-            command, subject=_destination(state, command, run_id), actor=actor, again=again
-        )
-        return _accepted(placed, run_id)
-
-    async def diagnose_run(self, run_id: str, actor: Actor) -> str:
-        """Publish DiagnoseRun to the host that holds the run; returns its id. Conflict where nobody holds it."""
-        state = await self._desk.state(run_id)
-        command = DiagnoseRun(run_id=run_id)
-        decision = decide(state, command, now())
-        if isinstance(decision, Rejection):
-            raise _conflict(decision, run_id)
-        placed = await self._desk.place(command, subject=_destination(state, command, run_id), actor=actor)
-        return placed.envelope.id
+        return accepted(placed, run_id)
 
     async def _place_new(
         self,
@@ -279,7 +225,7 @@ class RunCommands:
         host = request.host if request.host or request.pool else spec.host
         pool = request.pool or spec.pool
         if not request.params:
-            return spec.model_copy(update={"host": host, "pool": pool})
+            return spec.model_copy(update={"host": host, "pool": pool, "breakpoints": state.run.breakpoints})
         view = self._version_of(spec)
         changed = resolve(
             view.definition,
@@ -288,7 +234,7 @@ class RunCommands:
             host=host,
             pool=pool,
             debug=spec.debug,
-            breakpoints=spec.breakpoints,
+            breakpoints=state.run.breakpoints,
         )
         check_arguments(view.definition, changed)
         check_size(changed)
@@ -342,39 +288,3 @@ class RunCommands:
         for _, envelope in reversed(self._desk.read_model.story(run_id, ("OutcomeOverridden",))):
             return envelope.command_id or envelope.id
         raise NotFound(f"no outcome of {run_id} was declared", code="no_override")
-
-
-def _repeatable(actor: Actor, key: str | None, *content: str) -> Repeatable | None:
-    return Repeatable.of(actor.principal, key, *content) if key is not None else None
-
-
-def _destination(state: RunState, command: RunCommand, story_of: str) -> str:
-    host = owner(state, command)
-    return subjects.host_command(host, story_of) if host is not None else subjects.plane_command(story_of)
-
-
-def _accepted(
-    placed: Placed, run_id: str, *, new_run_id: str | None = None, already: bool = False
-) -> Accepted:
-    return Accepted(
-        command_id=placed.envelope.command_id or placed.envelope.id,
-        run_id=run_id,
-        seq=placed.seq,
-        new_run_id=new_run_id,
-        already=already,
-        repeated=placed.duplicate,
-    )
-
-
-def _repeated(seq: int, envelope: Envelope) -> Accepted:
-    return Accepted(
-        command_id=envelope.id,
-        run_id=getattr(envelope.data, "run_id", envelope.run_id or ""),
-        seq=seq,
-        new_run_id=getattr(envelope.data, "new_run_id", None),
-        repeated=True,
-    )
-
-
-def _conflict(rejection: Rejection, run_id: str) -> Conflict:
-    return Conflict(rejection.message, code=rejection.code, **{"run_id": run_id, **rejection.detail})

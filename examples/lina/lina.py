@@ -30,6 +30,7 @@ except ModuleNotFoundError:  # nobody to report to
         progress=lambda *_values, **_more: None,
         checkpoint=lambda _state: None,
         last_checkpoint=lambda: None,
+        variables=lambda **values: values,
     )
 
 Issue = dict[str, Any]
@@ -37,6 +38,7 @@ Analysis = dict[str, Any]
 
 SAME = 0.5  # from this overlap on, two issues say the same
 HARD = 60  # below this reading ease, a text is hard to read
+TEXT_LIMIT = 60  # characters of a title in the report
 LARGE = 8  # from this estimate on, an issue should be split
 EVERY = 5  # issues between two checkpoints
 RETRY_SECONDS = 0.1
@@ -59,7 +61,8 @@ def main() -> int:
     print(f"{found['title']}: {found['issues']} issues, {found['points']} points", flush=True)
     analysed = analyse(options.epic, options.mode, options.pace * 0.85)
     groups = group(options.epic, options.pace * 0.05)
-    text = summarize(options.epic, analysed, groups, options.pace * 0.1)
+    shown = runplane.variables(text_limit=TEXT_LIMIT)
+    text = summarize(options.epic, analysed, groups, options.pace * 0.1, shown["text_limit"])
     path = write_report(text, str(options.output))
     print(f"Report written to {path} after {time.monotonic() - started:.1f} s", flush=True)
     return 0
@@ -126,9 +129,11 @@ def group(epic: str, seconds: float) -> dict[str, list[str]]:
 
 
 @runplane.step
-def summarize(epic: str, analysed: list[Analysis], groups: dict[str, list[str]], seconds: float) -> str:
+def summarize(
+    epic: str, analysed: list[Analysis], groups: dict[str, list[str]], seconds: float, text_limit: int
+) -> str:
     """The report: what to merge, what to rewrite, what to split, and what each theme is about."""
-    issues = {issue["id"]: issue for issue in issues_of(epic)}
+    issues = {issue["id"]: {**issue, "title": cut(issue["title"], text_limit)} for issue in issues_of(epic)}
     twins = [one for one in analysed if one["same_as"]]
     hard = [one for one in analysed if one["ease"] < HARD]
     large = [issue for issue in issues.values() if issue["estimate"] >= LARGE and issue["state"] != "done"]
@@ -195,6 +200,10 @@ def analysis_of(issue: Issue, earlier: list[Issue]) -> Analysis:
         "same_as": twin if most >= SAME else None,
         "overlap": round(most, 2),
     }
+
+
+def cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: max(0, limit - 1)].rstrip() + "…"
 
 
 def content_words(issue: Issue) -> frozenset[str]:

@@ -1,12 +1,18 @@
 """The tools, in the order in which they are listed: what is needed at 3 a.m. first."""
 
+from mcp_server.tools.debugging import (
+    inspect_variables,
+    set_breakpoint,
+    set_variable,
+    step_workflow,
+)
 from mcp_server.tools.ending import force_complete_workflow, kill_workflow, restart_workflow
 from mcp_server.tools.fleet import kill_workflows
 from mcp_server.tools.history import get_workflow_events, get_workflow_logs, replay_workflow
 from mcp_server.tools.holding import continue_workflow, pause_workflow
 from mcp_server.tools.listing import list_recent_runs, list_runs_by_status, list_runs_by_workflow
 from mcp_server.tools.starting import list_workflows, run_workflow
-from mcp_server.tools.tool import ENDS, HOLDS, LOOKS, REPLACES, STARTS, RunplaneTool
+from mcp_server.tools.tool import CHANGES, ENDS, HOLDS, LOOKS, REPLACES, STARTS, RunplaneTool
 from mcp_server.tools.watching import (
     diagnose_workflow,
     get_health_status,
@@ -21,6 +27,10 @@ TOOLS = (
     RunplaneTool(force_complete_workflow, title="Declare the outcome of a run", hints=ENDS),
     RunplaneTool(pause_workflow, title="Pause a run", hints=HOLDS),
     RunplaneTool(continue_workflow, title="Let a paused run go on", hints=HOLDS),
+    RunplaneTool(set_breakpoint, title="Hold a run at a step or a line", hints=HOLDS),
+    RunplaneTool(step_workflow, title="Let a held run go on to the next step or line", hints=STARTS),
+    RunplaneTool(inspect_variables, title="Look at the variables of a run", hints=LOOKS),
+    RunplaneTool(set_variable, title="Change a variable of a held run", hints=CHANGES),
     RunplaneTool(run_workflow, title="Start a run of a workflow", hints=STARTS),
     RunplaneTool(list_workflows, title="List the workflows", hints=LOOKS),
     RunplaneTool(list_recent_runs, title="List recent runs", hints=LOOKS),

@@ -40,6 +40,15 @@ async def run_workflow(
     repository_url: Annotated[
         str | None, Field(description="For a workflow with a parameter `repository_url`.")
     ] = None,
+    breakpoints: Annotated[
+        list[str] | None,
+        Field(
+            max_length=200, description="Where to hold it: step:NAME, step:* for every step, or FILE:LINE."
+        ),
+    ] = None,
+    debug: Annotated[
+        bool, Field(description="Run a Python workflow under a debugger, for FILE:LINE.")
+    ] = False,
 ) -> StartResult:
     """Start a run of a registered workflow and answer at once with its run id.
 
@@ -58,7 +67,7 @@ async def run_workflow(
     asked, unused = _merged(
         view, params or {}, {name: value for name, value in given.items() if value is not None}
     )
-    run = await call.client.start_run(view.name, asked)
+    run = await call.client.start_run(view.name, asked, debug=debug, breakpoints=breakpoints or ())
     return StartResult(
         message=sentences.started(run, unused),
         run_id=run.run_id,

@@ -39,6 +39,9 @@ VERBS: dict[str, Verb] = {
     "force-complete": Verb("runplane.cli.force_complete:force_complete", "Declare a run's outcome."),
     "pause": Verb("runplane.cli.pause:pause", "Stop every process of a run where it is."),
     "continue": Verb("runplane.cli.pause:go_on", "Let a paused run go on."),
+    "step": Verb("runplane.cli.step:step", "Let a held run go on to its next boundary or line."),
+    "break": Verb("runplane.cli.breakpoints:set_break", "Hold a run where it comes to a step or a line."),
+    "vars": Verb("runplane.cli.variables:variables", "Show, or change, the variables of a run."),
     "events": Verb("runplane.cli.events:events", "Show the audit log."),
     "replay": Verb("runplane.cli.replay:replay", "Show a run as it was at any moment."),
     "rebuild": Verb(

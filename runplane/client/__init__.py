@@ -24,6 +24,7 @@ from runplane.client.answers import (
     RunPage,
     StepView,
     Token,
+    WithNotes,
     WorkflowView,
 )
 from runplane.client.client import Client
@@ -50,6 +51,7 @@ __all__ = [
     "RunPage",
     "StepView",
     "Token",
+    "WithNotes",
     "WorkflowView",
     "find_plane",
 ]

@@ -26,6 +26,12 @@ class Commanded(Value):
     run: Run
 
 
+class WithNotes(Commanded):
+    """The same, with what is doubtful of the order, in sentences."""
+
+    notes: tuple[str, ...] = ()
+
+
 class Restarted(Value):
     """An accepted restart: the old run, and the one that follows it."""
 

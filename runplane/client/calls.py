@@ -39,8 +39,9 @@ class Calls:
         key: str | None = None,
         wait: float | None = None,
         timeout: float | None = None,
+        method: str = "POST",
     ) -> Answer:
-        answer = await self._wire.ask("POST", f"{BASE}{path}", body=body, key=key, wait=wait, timeout=timeout)
+        answer = await self._wire.ask(method, f"{BASE}{path}", body=body, key=key, wait=wait, timeout=timeout)
         return read(kind, answer)
 
 

@@ -10,6 +10,7 @@ from typing import Self
 
 import httpx
 
+from runplane.client.holding import HoldingCalls
 from runplane.client.place import Place, find_plane
 from runplane.client.runs import RunCalls, RunViews
 from runplane.client.system import AccessCalls, LogCalls, NotificationCalls, RegistryCalls
@@ -19,7 +20,7 @@ from runplane.contract.run import Surface
 TIMEOUT = 30.0
 
 
-class Client(RunCalls, RunViews, LogCalls, RegistryCalls, NotificationCalls, AccessCalls):
+class Client(RunCalls, HoldingCalls, RunViews, LogCalls, RegistryCalls, NotificationCalls, AccessCalls):
     """A client of one control plane; an async context manager that closes its connections."""
 
     def __init__(

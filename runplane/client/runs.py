@@ -152,32 +152,6 @@ class RunCalls(Calls):
             Commanded, f"/runs/{part(run_id)}/force-complete", body, key=idempotency_key, wait=wait
         )
 
-    async def pause_run(
-        self,
-        run_id: str,
-        *,
-        reason: str | None = None,
-        wait: float | None = None,
-        idempotency_key: str | None = None,
-    ) -> Commanded:
-        """Stop every process of it where it is; ``wait`` holds the answer until all stand still."""
-        return await self._order(
-            Commanded, f"/runs/{part(run_id)}/pause", given(reason=reason), key=idempotency_key, wait=wait
-        )
-
-    async def continue_run(
-        self,
-        run_id: str,
-        *,
-        reason: str | None = None,
-        wait: float | None = None,
-        idempotency_key: str | None = None,
-    ) -> Commanded:
-        """Let a paused run go on."""
-        return await self._order(
-            Commanded, f"/runs/{part(run_id)}/continue", given(reason=reason), key=idempotency_key, wait=wait
-        )
-
     async def kill_runs(
         self,
         selector: Mapping[str, Any],

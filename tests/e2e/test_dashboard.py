@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -18,17 +18,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
-    """One system for the whole module: every test has runs of its own, and starting it is most of the time."""
-    home = tmp_path_factory.mktemp("dashboard") / "home"
-    home.mkdir(mode=0o700)
-    running = RunningSystem(home)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.end()
-    assert running.leftovers() == []
+def system(system_of_module: RunningSystem) -> RunningSystem:
+    return system_of_module
 
 
 @pytest.fixture

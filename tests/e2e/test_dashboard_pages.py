@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +17,8 @@ PAGES = ("/", "/runs", "/hosts", "/workflows", "/workflows/talker", "/audit")
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
-    home = tmp_path_factory.mktemp("pages") / "home"
-    home.mkdir(mode=0o700)
-    running = RunningSystem(home)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.end()
-    assert running.leftovers() == []
+def system(system_of_module: RunningSystem) -> RunningSystem:
+    return system_of_module
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -41,16 +41,8 @@ sys.stdin.readline()
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
-    home = tmp_path_factory.mktemp("run-page") / "home"
-    home.mkdir(mode=0o700)
-    running = RunningSystem(home)
-    try:
-        running.start()
-        yield running
-    finally:
-        running.end()
-    assert running.leftovers() == []
+def system(system_of_module: RunningSystem) -> RunningSystem:
+    return system_of_module
 
 
 @pytest.fixture

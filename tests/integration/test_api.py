@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from runplane.bus import Bus
+from runplane.contract.debugging import scope_of
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import (
     RunContinued,
@@ -19,6 +20,7 @@ from runplane.contract.events import (
     RunTerminating,
     StepCompleted,
     StepStarted,
+    VariablesSet,
 )
 from runplane.contract.run import Actor
 from runplane.contract.subjects import host_event, output
@@ -235,9 +237,9 @@ async def test_a_kill_of_a_held_run_goes_to_its_host_and_waits_for_the_proof(
 
 
 async def test_a_run_that_nobody_knows_is_a_404(api: httpx.AsyncClient) -> None:
-    for path in ("", "/events", "/steps", "/logs", "/resources"):
+    for path in ("", "/events", "/steps", "/logs", "/resources", "/variables"):
         problem(await api.get(f"/runs/run_ffffffffffff{path}"), 404, "run_not_found")
-    for order in ("kill", "restart", "force-complete", "pause", "continue"):
+    for order in ("kill", "restart", "force-complete", "pause", "continue", "step"):
         problem(await api.post(f"/runs/run_ffffffffffff/{order}"), 404, "run_not_found")
         problem(await api.post(f"/runs/nonsense/{order}"), 404, "run_not_found")
 
@@ -287,6 +289,75 @@ async def test_a_run_is_paused_and_goes_on(api: httpx.AsyncClient, bus: Bus) -> 
     continued = (await waiting).json()["run"]
     assert (continued["status"], continued["held"]) == ("running", None)
     assert continued["attempts"][-1]["held_seconds"] == 1.5
+
+
+async def test_breakpoints_are_set_before_the_start_and_their_conditions_checked(
+    api: httpx.AsyncClient,
+) -> None:
+    points = ["step:*", {"location": "step:plan", "condition": "count > 3"}, "lina.py:42"]
+    run_id = (await start(api, breakpoints=points))["run_id"]
+    run = (await api.get(f"/runs/{run_id}")).json()
+    assert [one["location"] for one in run["breakpoints"]] == ["step:*", "step:plan", "lina.py:42"]
+
+    wanted = {"breakpoints": [{"location": "step:plan", "condition": "a == 1 or len(b) > 2"}]}
+    answer = await api.put(f"/runs/{run_id}/breakpoints", json=wanted, params={"wait": LIMIT})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["run"]["breakpoints"] == wanted["breakpoints"]
+    assert "no run of nap has reported this step" in answer.json()["notes"][0]
+
+    for bad in ("count >", "__import__('os')", "[x for x in y]", "a.__class__", "open('x')"):
+        body = {"breakpoints": [{"location": "step:plan", "condition": bad}]}
+        refused = problem(await api.put(f"/runs/{run_id}/breakpoints", json=body), 422, "invalid_input")
+        assert "is no condition" in refused["errors"][0]["message"]
+        problem(await api.post("/runs", json={"workflow": "nap", **body}), 422, "invalid_input")
+    for bad in ("plan", "step:", "lina.py", "lina.py:0"):
+        problem(
+            await api.put(f"/runs/{run_id}/breakpoints", json={"breakpoints": [bad]}), 422, "invalid_input"
+        )
+    await api.post(f"/runs/{run_id}/kill", params={"wait": LIMIT})
+    problem(await api.put(f"/runs/{run_id}/breakpoints", json=wanted), 409, "already_ended")
+
+
+async def test_a_held_run_shows_its_variables_and_they_are_changed(api: httpx.AsyncClient, bus: Bus) -> None:
+    run_id = (await start(api))["run_id"]
+    problem(await api.post(f"/runs/{run_id}/step"), 409, "not_paused")
+    problem(await api.patch(f"/runs/{run_id}/variables", json={"name": "limit", "value": 5}), 409, "not_held")
+    assert (await api.get(f"/runs/{run_id}/variables")).json() == {"held_at": None, "scopes": [], "stack": []}
+    await make_running(bus, api, run_id)
+    scopes = (
+        scope_of("inputs", {"text": "x" * 5_000, "items": [*range(2_000)]}),
+        scope_of("variables", {"limit": 3}),
+    )
+    seq = await tell(bus, run_id, RunPaused(at="step:plan", scopes=scopes))
+    shown = (await api.get(f"/runs/{run_id}/variables", params={"min_seq": seq})).json()
+    assert shown["held_at"] == "step:plan"
+    text, items = shown["scopes"][0]["variables"]
+    assert (text["type"], text["truncated"], text["bytes"]) == ("string", True, 5_002)
+    assert items["value"][:3] == [0, 1, 2]
+    assert len(json.dumps(items["value"])) < 4_000
+    one = await api.get(
+        f"/runs/{run_id}/variables", params={"scope": "inputs", "name": "text", "limit": 9_000}
+    )
+    assert one.json()["scopes"][0]["variables"][0]["value"] == "x" * 5_000
+    problem(await api.get(f"/runs/{run_id}/variables", params={"scope": "locals"}), 404, "scope_not_found")
+    problem(await api.get(f"/runs/{run_id}/variables", params={"name": "nothing"}), 404, "variable_not_found")
+
+    unknown = await api.patch(f"/runs/{run_id}/variables", json={"name": "nothing", "value": 5})
+    assert "limit" in problem(unknown, 409, "variable_not_found")["detail"]
+    change = {"name": "limit", "value": 5}
+    waiting = asyncio.create_task(api.patch(f"/runs/{run_id}/variables", json=change, params={"wait": LIMIT}))
+    order = await ordered(bus, run_id, "SetVariables")
+    await tell(bus, run_id, VariablesSet(scope="variables", values={"limit": 5}), cause=order)
+    changed = await waiting
+    assert changed.status_code == 200
+    assert changed.json()["scopes"][1]["variables"][0]["value"] == 5
+
+    waiting = asyncio.create_task(api.post(f"/runs/{run_id}/step", params={"wait": LIMIT}))
+    order = await ordered(bus, run_id, "StepRun")
+    await tell(bus, run_id, RunContinued(until="boundary"), cause=order)
+    await tell(bus, run_id, RunPaused(at="step:review"))
+    stepped = await waiting
+    assert (stepped.status_code, stepped.json()["run"]["held"]["at"]) == (200, "step:review")
 
 
 async def test_force_complete_declares_the_outcome_once(api: httpx.AsyncClient) -> None:
@@ -618,9 +689,6 @@ async def test_health_tells_more_with_a_token(plane: ControlPlaneProcess, api: h
 
 async def test_what_is_not_there_is_a_problem(api: httpx.AsyncClient) -> None:
     problem(await api.get("/nothing"), 404, "not_found")
-    run_id = (await start(api))["run_id"]
-    for later in ("step", "breakpoints"):
-        problem(await api.post(f"/runs/{run_id}/{later}"), 404, "not_found")
     response = await api.request("PATCH", "/workflows/nap")
     problem(response, 405, "method_not_allowed")
     assert response.headers["allow"] == "DELETE, GET, PUT"

@@ -36,6 +36,10 @@ TOOLS = {
     "force_complete_workflow": (ENDS, {"run_id", "outcome", "reason", "detach"}),
     "pause_workflow": ("holds", {"run_id", "reason"}),
     "continue_workflow": ("holds", {"run_id", "reason"}),
+    "set_breakpoint": ("holds", {"run_id", "location", "condition", "clear"}),
+    "step_workflow": ("starts", {"run_id", "mode", "timeout_seconds"}),
+    "inspect_variables": (LOOKS, {"run_id", "scope", "name"}),
+    "set_variable": ("changes", {"run_id", "name", "value", "scope"}),
     "run_workflow": (
         "starts",
         {
@@ -47,6 +51,8 @@ TOOLS = {
             "session_name",
             "git_branch",
             "repository_url",
+            "breakpoints",
+            "debug",
         },
     ),
     "list_workflows": (LOOKS, set()),
@@ -67,6 +73,8 @@ TOOLS = {
     "list_hosts": (LOOKS, set()),
 }
 REQUIRED = {
+    "set_breakpoint": ["run_id", "location"],
+    "set_variable": ["run_id", "name", "value"],
     "run_workflow": ["workflow_name"],
     "list_runs_by_status": ["status"],
     "list_runs_by_workflow": ["workflow_name"],
@@ -79,6 +87,7 @@ HINTS = {  # read only, destructive, idempotent, open world
     "starts": (False, False, False, True),
     ENDS: (False, True, True, False),
     "holds": (False, False, True, False),
+    "changes": (False, True, True, True),
     "replaces": (False, True, False, True),
 }
 
@@ -199,6 +208,9 @@ async def test_without_a_control_plane_every_tool_says_what_to_do(client: Client
         "status": "running",
         "at": 1,
         "selector": {"workflow": "lina"},
+        "location": "step:plan",
+        "name": "limit",
+        "value": 1,
     }
     required = {
         listed.name: listed.input_schema.get("required", []) for listed in (await client.list_tools()).tools

@@ -1,0 +1,144 @@
+"""A run is held, looked into, changed, stepped and let go, by an MCP client and at a terminal, on the whole system."""
+
+import json
+import sys
+from typing import Any
+
+import anyio
+import pytest
+from mcp import Client, StdioServerParameters
+from mcp.types import CallToolResult, TextContent
+
+from tests.running_system import REPOSITORY, RunningSystem
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
+
+LIMIT = 60.0
+LINA = REPOSITORY / "examples" / "lina" / "workflow.yaml"
+
+
+def command(system: RunningSystem) -> StdioServerParameters:
+    return StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "mcp_server.main"],
+        env={"RUNPLANE_HOME": str(system.home.path), "PYTHONPATH": str(REPOSITORY)},
+    )
+
+
+@pytest.fixture(scope="module")
+def system(system_of_module: RunningSystem) -> RunningSystem:
+    return system_of_module
+
+
+async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    """The structured answer of a call that has to succeed."""
+    with anyio.fail_after(LIMIT):
+        result = await client.call_tool(tool, arguments)
+    assert isinstance(result, CallToolResult)
+    first = result.content[0]
+    assert isinstance(first, TextContent)
+    assert not result.is_error, first.text
+    assert isinstance(result.structured_content, dict)
+    return result.structured_content
+
+
+async def refusal(client: Client, tool: str, **arguments: Any) -> str:
+    with anyio.fail_after(LIMIT):
+        result = await client.call_tool(tool, arguments)
+    assert result.is_error
+    first = result.content[0]
+    assert isinstance(first, TextContent)
+    return first.text
+
+
+async def held(client: Client, run_id: str, at: str) -> None:
+    with anyio.fail_after(LIMIT):
+        while True:
+            run = await call(client, "get_workflow_status", run_id=run_id)
+            if run["status"] == "paused":
+                assert run["held"]["at"] == at
+                return
+            await anyio.sleep(0.05)
+
+
+def values(answer: dict[str, Any], scope: str) -> dict[str, Any]:
+    return {
+        one["name"]: one["value"]
+        for each in answer["scopes"]
+        if each["name"] == scope
+        for one in each["variables"]
+    }
+
+
+async def test_lina_is_stepped_through_and_changed_by_an_mcp_client(system: RunningSystem) -> None:
+    assert system.run("workflows", "apply", str(LINA)).returncode == 0
+    async with Client(command(system)) as client:
+        started = await call(
+            client, "run_workflow", workflow_name="lina", params={"pace": 1}, breakpoints=["step:summarize"]
+        )
+        run_id = started["run_id"]
+        await held(client, run_id, "step:summarize")
+        seen = await call(client, "inspect_variables", run_id=run_id)
+        assert values(seen, "inputs")["text_limit"] == 60
+        assert len(values(seen, "inputs")["analysed"]) > 3
+        assert seen["held"]["reason"] == "breakpoint step:summarize"
+
+        assert "'nothing'" in await refusal(client, "set_variable", run_id=run_id, name="nothing", value=1)
+        changed = await call(
+            client, "set_variable", run_id=run_id, name="text_limit", value=20, scope="inputs"
+        )
+        assert values(changed, "inputs")["text_limit"] == 20
+        stepped = await call(client, "step_workflow", run_id=run_id)
+        assert stepped["held"]["at"] == "step:write_report"
+        assert stepped["held"]["reason"] == "the next boundary"
+        stepped = await call(client, "step_workflow", run_id=run_id)
+        assert stepped["status"] == "completed"
+        assert "only a held run can be stepped" in await refusal(client, "step_workflow", run_id=run_id)
+
+        report = system.home.path / "agent" / "runs" / run_id / "1" / "lina-report.md"
+        titles = [line for line in report.read_text().splitlines() if line.endswith("points)")]
+        assert titles
+        assert all(len(line.removeprefix("- ")[8:].partition(" (")[0]) <= 20 for line in titles)
+
+        events = await call(client, "get_workflow_events", run_id=run_id, limit=200)
+        told = [(one["type"], one["actor"], one["via"]) for one in events["events"]]
+        for type_ in ("RunPaused", "VariablesSet", "RunContinued", "StepRun", "SetVariables"):
+            assert (type_, "operator", "mcp") in told, type_
+
+
+async def test_it_is_done_at_a_terminal_and_outlives_agent_and_control_plane(system: RunningSystem) -> None:
+    assert system.run("workflows", "apply", str(LINA)).returncode == 0
+    run_id = system.run("run", "lina", "-p", "pace=1", "--break", "step:*").stdout.strip()
+
+    def place() -> str | None:
+        run = json.loads(system.run("status", run_id, "--json").stdout)
+        at: str | None = (run["held"] or {}).get("at")
+        return at
+
+    system.until(lambda: place() == "step:load", "held before its first step")
+    system.kill_part("agent")
+    system.kill_part("control_plane")
+    system.wait_ready()
+    assert place() == "step:load"
+    stepped = system.run("step", run_id)
+    assert stepped.returncode == 0, stepped.stderr
+    assert "held at step:analyse" in stepped.stdout
+
+    shown = system.run("vars", run_id)
+    assert "epic.json" in shown.stdout
+    only = "text_limit == 60 and epic == 'epic.json'"
+    set_one = system.run("break", run_id, "step:summarize", "--if", only)
+    assert f"held at step:summarize if {only}" in set_one.stdout
+    assert system.run("break", run_id, "--clear", "step:*").returncode == 0
+    assert system.run("break", run_id, "--clear", "step:nothing").returncode == 3
+    assert system.run("continue", run_id).returncode == 0
+    system.until(lambda: place() == "step:summarize", "held where the condition is true")
+    assert system.run("vars", run_id, "inputs", "--set", "text_limit=30").returncode == 0
+    assert '"value": 30' in system.run("vars", run_id, "inputs.text_limit", "--json").stdout
+    assert system.run("vars", run_id, "--set", "text_limit=x").returncode == 2
+    assert system.run("vars", run_id, "--set", "nothing=1").returncode == 4
+
+    killed = system.run("kill", run_id)
+    assert killed.returncode == 0, killed.stderr
+    assert system.run("step", run_id).returncode == 4
+    assert system.run("vars", run_id).returncode == 0
