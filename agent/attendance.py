@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.diagnosing import Diagnosing
 from agent.ending import Ending
-from agent.environment import secrets_masked
+from agent.environment import names_secrets, secrets_masked
 from agent.hall import Hall
 from agent.holding import Holding
 from agent.process.tree import AttemptProcess
@@ -54,7 +54,8 @@ class Attendance:
         self._finished = finished
         self._spawn = spawn
         self._tell_condition = tell_condition
-        mask = also_redacted(secrets_masked(story.spec, hall.settings.secrets))
+        hidden = secrets_masked(story.spec, hall.settings.secrets)
+        mask = also_redacted(hidden)
         self._files: dict[Path, ReportFile] = {}
         path = process.directory / "reports.jsonl"
         self._files[path] = ReportFile(path)
@@ -65,7 +66,13 @@ class Attendance:
         self.watching = Watching(story, process, mask=mask, tell=lambda fact: spawn(self._tell(fact)))
         self.diagnosing = Diagnosing(hall, story, process, self.watching, lock, mask=mask, spawn=spawn)
         self.holding = Holding(story, process, spawn=spawn)
-        self._reporting = Reporting(story, tuple(self._files.values()), self.holding.boundaries, lock)
+        self._reporting = Reporting(
+            story,
+            tuple(self._files.values()),
+            self.holding.boundaries,
+            lock,
+            hidden if names_secrets(story.spec) else None,
+        )
         self.ending = Ending(
             story,
             process,

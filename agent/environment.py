@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from runplane.contract.errors import InvalidInput
 from runplane.contract.spec import RunSpec
@@ -49,6 +50,22 @@ def secrets_masked(spec: RunSpec, secrets: Path) -> Callable[[str], str]:
         return text
 
     return mask
+
+
+def masked_value(value: Any, mask: Callable[[str], str]) -> Any:
+    """A JSON value with the mask over every text in it."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {mask(str(name)): masked_value(item, mask) for name, item in value.items()}
+    if isinstance(value, list):
+        return [masked_value(item, mask) for item in value]
+    return value
+
+
+def names_secrets(spec: RunSpec) -> bool:
+    """Whether the run is given any secret."""
+    return any(SECRET_REFERENCE.fullmatch(value) for value in spec.env.values())
 
 
 def resolve_secret(value: str, field: str, secrets: Path) -> str:

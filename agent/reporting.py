@@ -6,9 +6,11 @@ still waits when the run ends is told with its end.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from agent.boundaries import Boundaries
+from agent.environment import masked_value
 from agent.story import Story
 from agent.watch.reports import Held, Report, ReportFile, Resumed
 from runplane.contract.envelope import Envelope
@@ -20,21 +22,27 @@ _FULL_SECONDS = 1.0
 
 
 class Reporting:
-    """Of one attempt. ``lock`` is the keeper's."""
+    """Of one attempt. ``lock`` is the keeper's; ``mask`` takes the run's secrets out of what is told, if it has any."""
 
     def __init__(
-        self, story: Story, files: Sequence[ReportFile], boundaries: Boundaries, lock: asyncio.Lock
+        self,
+        story: Story,
+        files: Sequence[ReportFile],
+        boundaries: Boundaries,
+        lock: asyncio.Lock,
+        mask: Callable[[str], str] | None,
     ) -> None:
         """Nothing is read before :meth:`last`; whoever follows the files hands over what it reads to :meth:`tell`."""
         self._story = story
         self._files = files
         self._boundaries = boundaries
+        self._mask = mask
         self._lock = lock
         self._waiting: list[Report] = []
 
     async def tell(self, reports: list[Report]) -> None:
         """Returns when they are told, or the run has ended. Without any: what waits at a boundary is judged."""
-        self._waiting += reports
+        self._waiting += map(self._masked, reports)
         while True:
             async with self._lock:
                 run = self._story.state.run
@@ -50,8 +58,14 @@ class Reporting:
                     log.warning("%s: its reports wait: %s", self._story.run_id, error.message)
             await asyncio.sleep(_FULL_SECONDS)
 
+    def _masked(self, report: Report) -> Report:
+        if self._mask is None:
+            return report
+        said = masked_value(report.fact.model_dump(mode="json"), self._mask)
+        return replace(report, fact=type(report.fact).model_validate(said))
+
     def last(self) -> list[Envelope]:
         """What nobody has told yet, for whoever tells the end."""
-        last = [report for file in self._files for report in file.read(last=True)]
+        last = [self._masked(report) for file in self._files for report in file.read(last=True)]
         told = [report for report in (*self._waiting, *last) if not isinstance(report.fact, Held | Resumed)]
         return self._story.reported(told)

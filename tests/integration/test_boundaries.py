@@ -277,6 +277,25 @@ async def test_of_threads_that_stay_at_boundaries_one_after_the_other_goes_on(be
     assert (await bench.ended(run_id)).status == "completed"
 
 
+async def test_a_secret_is_nowhere_in_what_is_told(bench: Bench, agent: AgentProcess) -> None:
+    (agent.home / "agent" / "secrets").mkdir(parents=True, exist_ok=True)
+    (agent.home / "agent" / "secrets" / "KEY").write_text('hush"hush')
+    program = """
+import os, runplane
+key = os.environ["KEY"]
+runplane.variables(seen=[key, {key: 1}])
+with runplane.step("use", given=f"key={key}") as step:
+    step.result = key
+"""
+    run_id = await start(bench, program, env={"KEY": "secret:KEY"}, breakpoints=points("step:use"))
+    await held(bench, run_id, "step:use")
+    assert (await shown(bench, run_id))["inputs"] == {"given": "key=•••"}
+    await go_on(bench, run_id)
+    assert (await bench.ended(run_id)).status == "completed"
+    assert await results(bench, run_id, "use") == ["•••"]
+    assert not any("hush" in record.encode().decode() for _, record in await bench.bus.story(run_id))
+
+
 async def test_a_shell_script_is_held_by_the_protocol_alone(bench: Bench) -> None:
     run_id = await bench.start("sh", "-c", SHELL, breakpoints=points("step:*"))
     await held(bench, run_id, "step:one")
