@@ -12,6 +12,7 @@ from agent.ending import Ending
 from agent.environment import names_secrets, secrets_masked
 from agent.hall import Hall
 from agent.holding import Holding
+from agent.lines import Lines
 from agent.process.tree import AttemptProcess
 from agent.reporting import Reporting
 from agent.story import Story
@@ -20,6 +21,8 @@ from agent.watch.output_reports import output_reports
 from agent.watch.redaction import also_redacted
 from agent.watch.reports import ReportFile
 from agent.watching import Watching
+from agent.workspace import working_directory
+from runplane.contract.commands import EvaluateExpression
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import ConditionRaised, RunContinued
 from runplane.contract.value import Value
@@ -65,7 +68,21 @@ class Attendance:
             self._files[path] = printed
         self.watching = Watching(story, process, mask=mask, tell=lambda fact: spawn(self._tell(fact)))
         self.diagnosing = Diagnosing(hall, story, process, self.watching, lock, mask=mask, spawn=spawn)
-        self.holding = Holding(story, process, spawn=spawn)
+        self.holding = Holding(
+            story,
+            process,
+            spawn=spawn,
+            lines=lambda moving: Lines(
+                story,
+                process,
+                working_directory(story.spec.workspace, process.directory),
+                lock,
+                moving,
+                spawn=spawn,
+                mask=hidden,
+                tell_condition=tell_condition,
+            ),
+        )
         self._reporting = Reporting(
             story,
             tuple(self._files.values()),
@@ -91,6 +108,10 @@ class Attendance:
         if isinstance(fact, RunContinued):
             self._spawn(self._reporting.tell([]))  # what waits at other boundaries is judged now
 
+    def evaluate(self, order: Envelope, data: EvaluateExpression) -> None:
+        """Evaluate an expression where it is held; what comes of it is told."""
+        self._spawn(self.holding.lines.evaluate(order, data.expression, data.frame))
+
     def begin(self, *, recovered: bool) -> None:
         """From here on; what goes on for long is spawned."""
         spec = self._story.spec
@@ -107,6 +128,8 @@ class Attendance:
                 at_once=lambda: self.holding.boundaries.is_asked,
             )
             self._spawn(following)
+        if spec.debug:
+            self._spawn(self.holding.lines.follow())
         if spec.timeout is not None:
             self._spawn(self.ending.until_timeout(spec.timeout))
         if spec.limits.memory is not None or spec.limits.processes is not None:

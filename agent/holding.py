@@ -11,10 +11,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from agent.boundaries import Boundaries
+from agent.lines import Lines
 from agent.process.run_directory import RunDirectory
 from agent.process.tree import AttemptProcess
 from agent.story import Story
-from runplane.contract.commands import PauseRun
+from runplane.contract.commands import PauseRun, SetBreakpoints
+from runplane.contract.debugging import LOCALS
 from runplane.contract.events import (
     BreakpointsSet,
     CommandRejected,
@@ -34,12 +36,18 @@ class Holding:
     """Of one attempt. ``moving`` is set while it is not held."""
 
     def __init__(
-        self, story: Story, process: AttemptProcess, *, spawn: Callable[[Coroutine[Any, Any, None]], None]
+        self,
+        story: Story,
+        process: AttemptProcess,
+        *,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        lines: Callable[[asyncio.Event], Lines],
     ) -> None:
         """Nothing is touched before an order or :meth:`take_up`."""
         self._story = story
         self._process = process
         self.moving = asyncio.Event()
+        self.lines = lines(self.moving)
         self.boundaries = Boundaries(story, RunDirectory(process.directory), self.moving, spawn=spawn)
         if story.state.status is not Status.PAUSED:
             self.moving.set()
@@ -54,7 +62,11 @@ class Holding:
             case RunContinued():
                 self.boundaries.go_on()
                 self.release()
-            case BreakpointsSet() | VariablesSet():
+                self.lines.look_again()
+            case BreakpointsSet():
+                self.boundaries.write()
+                self.lines.apply_breakpoints()
+            case VariablesSet():
                 self.boundaries.write()
             case _:
                 pass
@@ -84,8 +96,16 @@ class Holding:
         if isinstance(fact, RunContinued):
             seconds = self._process.standstill.held_seconds() or self.boundaries.held_seconds()
             return fact.model_copy(update={"held_seconds": round(seconds, 3)})
+        if isinstance(fact, BreakpointsSet):
+            return self._possible(fact)
+        if isinstance(fact, VariablesSet):
+            return await self.lines.set_variables(fact) if fact.scope == LOCALS else fact
         if not isinstance(fact, RunPaused):
             return fact
+        at_a_line = await self.lines.pause(fact)
+        if at_a_line is not None:
+            self.moving.clear()
+            return at_a_line
         why = await self._in_the_way()
         if why is not None:
             return CommandRejected(
@@ -96,6 +116,15 @@ class Holding:
             )
         self.moving.clear()
         return fact.model_copy(update={"processes": len(self._process.members())})
+
+    def _possible(self, fact: BreakpointsSet) -> Value:
+        before = self._story.state.run.breakpoints if self._story.state.run is not None else ()
+        problem = self.lines.why_not(tuple(point for point in fact.breakpoints if point not in before))
+        if problem is None:
+            return fact
+        return CommandRejected(
+            command=SetBreakpoints.__name__, code=problem.error_code, message=problem.message
+        )
 
     async def _in_the_way(self) -> str | None:
         """Hold the tree; None where it stands still, else why it does not."""

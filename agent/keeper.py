@@ -21,7 +21,7 @@ from agent.launch import launched, started_or_never
 from agent.process.errors import RunDirectoryError
 from agent.process.tree import AttemptProcess
 from agent.story import Story
-from runplane.contract.commands import DiagnoseRun, ForceCompleteRun, RunCommand, StartRun
+from runplane.contract.commands import DiagnoseRun, EvaluateExpression, ForceCompleteRun, RunCommand, StartRun
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import Unavailable
 from runplane.contract.events import (
@@ -100,6 +100,8 @@ class Keeper:
                 self._carry_out(fact)
             if isinstance(data, DiagnoseRun) and not decision and self._attendance is not None:
                 self._attendance.diagnosing.by_order(order)
+            if isinstance(data, EvaluateExpression) and not decision and self._attendance is not None:
+                self._attendance.evaluate(order, data)
         return True
 
     def was_away(self) -> None:

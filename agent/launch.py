@@ -5,7 +5,9 @@ import logging
 from pathlib import Path
 
 from agent import environment, receipts, workspace
+from agent.debug.program import debugged
 from agent.hall import Hall
+from agent.lines import files_of
 from agent.process.errors import LaunchError, RunDirectoryError
 from agent.process.launcher import LaunchRequest
 from agent.process.limit_groups import Bounds
@@ -42,6 +44,15 @@ def _write_control(story: Story, directory: Path) -> None:
         RunDirectory(directory).write_control({**asked, "permits": 0, "released": []})
 
 
+def _debugged(story: Story, directory: Path, cwd: str) -> tuple[str, ...] | None:
+    """The command that runs it under the debugger, with its breakpoints on disk; None where it is not to be."""
+    argv = debugged(story.spec.argv, directory, cwd) if story.spec.debug else None
+    if argv is not None:
+        run = story.state.run
+        RunDirectory(directory).write_debug({"files": files_of(run.breakpoints if run else (), cwd)})
+    return argv
+
+
 async def started_or_never(hall: Hall, directory: Path) -> AttemptProcess | None:
     """The process of an attempt that shall not begin any more; None: none is to be found, and there will be none."""
     with contextlib.suppress(OSError):  # a disk that takes no tombstone takes no process.json either
@@ -56,12 +67,13 @@ async def started_or_never(hall: Hall, directory: Path) -> AttemptProcess | None
 def request_for(settings: Settings, story: Story, directory: Path) -> LaunchRequest:
     """The request for the attempt under way. Raises ``InvalidInput`` for a missing secret, OSError for a full disk."""
     spec = story.spec
+    cwd = workspace.prepare(spec.workspace, directory)
     return LaunchRequest(
         run_id=story.run_id,
         attempt=story.attempt,
         directory=directory,
-        argv=spec.argv,
-        cwd=workspace.prepare(spec.workspace, directory),
+        argv=_debugged(story, directory, cwd) or spec.argv,
+        cwd=cwd,
         env=environment.build(
             spec, run_id=story.run_id, attempt=story.attempt, directory=directory, secrets=settings.secrets
         ),

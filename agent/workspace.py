@@ -17,13 +17,19 @@ def attempt_directory(runs: Path, run_id: str, attempt: int) -> Path:
     return runs / run_id / str(attempt)
 
 
-def prepare(workspace: str, directory: Path) -> str:
-    """The working directory of the attempt, made where it is a fresh one."""
+def working_directory(workspace: str, directory: Path) -> str:
+    """The working directory of the attempt, whether it was made yet or not."""
     if workspace not in (TEMPORARY, KEPT):
         return workspace
-    place = directory.with_name(f"{directory.name}.workspace")
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return str(place)
+    return str(directory.with_name(f"{directory.name}.workspace"))
+
+
+def prepare(workspace: str, directory: Path) -> str:
+    """The working directory of the attempt, made where it is a fresh one."""
+    place = working_directory(workspace, directory)
+    if workspace in (TEMPORARY, KEPT):
+        Path(place).mkdir(mode=0o700, parents=True, exist_ok=True)
+    return place
 
 
 def clean(workspace: str, directory: Path) -> Cleanup:

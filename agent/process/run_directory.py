@@ -60,6 +60,8 @@ class RunDirectory:
         self.stdout = path / "stdout.log"
         self.stderr = path / "stderr.log"
         self.socket = path / "shim.sock"
+        self.debug = path / "debug.json"
+        self.debug_socket = path / "debug.sock"
 
     def prepare(self) -> None:
         """Create the directory and its empty files; ``LaunchError`` when it was launched (or abandoned) before."""
@@ -87,6 +89,19 @@ class RunDirectory:
             return 0
         permits = raw.get("permits") if raw is not None else None
         return None if raw is None else permits if isinstance(permits, int) else 0
+
+    def write_debug(self, content: Mapping[str, Any]) -> None:
+        """Replace ``debug.json``: the breakpoints at lines with which a debugged program begins."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._replace(self.debug, content, sync=False)
+
+    def read_debug(self) -> dict[str, Any]:
+        """The breakpoints at lines by file, as they were written last; none where that cannot be read."""
+        try:
+            files = (self._read(self.debug) or {}).get("files")
+        except TornFile:
+            return {}
+        return files if isinstance(files, dict) else {}
 
     def write_resume(self, resume: Mapping[str, Any]) -> None:
         """Replace ``resume.json``: the last checkpoint and the results of completed steps."""

@@ -95,6 +95,14 @@ class SetVariables(Value):
     scope: str | None = None
 
 
+class EvaluateExpression(Value):
+    """Evaluate an expression of the program's language in a frame of a run that is held at a line; may change it."""
+
+    run_id: RunId
+    expression: str
+    frame: int = 0
+
+
 class DiagnoseRun(Value):
     """Look at what the run does and waits for; changes nothing of it."""
 
@@ -126,6 +134,7 @@ Command = (
     | StepRun
     | SetBreakpoints
     | SetVariables
+    | EvaluateExpression
     | DiagnoseRun
     | DrainHost
     | UndrainHost
@@ -140,5 +149,6 @@ RunCommand = (
     | StepRun
     | SetBreakpoints
     | SetVariables
+    | EvaluateExpression
     | DiagnoseRun
 )

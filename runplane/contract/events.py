@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
-from runplane.contract.debugging import Frame, Scope
+from runplane.contract.debugging import Frame, Scope, Variable
 from runplane.contract.diagnosis import Diagnosis
 from runplane.contract.ids import HostId, RunId
 from runplane.contract.run import (
@@ -99,6 +99,7 @@ class RunPaused(Value):
     """The run is held. ``at``: the boundary or the line; None where all of its processes were stopped, anywhere.
 
     ``processes``: how many the kernel showed to stand still. ``scopes`` and ``stack``: what can be seen of it there.
+    ``stop``: which stop of its debugger this is.
     """
 
     at: str | None = None
@@ -107,6 +108,7 @@ class RunPaused(Value):
     processes: int | None = None
     scopes: tuple[Scope, ...] = ()
     stack: tuple[Frame, ...] = ()
+    stop: int | None = None
 
 
 class RunContinued(Value):
@@ -138,6 +140,16 @@ class VariablesSet(Value):
     scope: str
     values: dict[str, JsonValue]
     before: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class ExpressionEvaluated(Value):
+    """An operator had an expression evaluated where the run is held. ``members``: what lies in its value, one level."""
+
+    expression: str
+    frame: int = 0
+    result: Variable | None = None
+    members: tuple[Variable, ...] = ()
+    error: str | None = None
 
 
 class ConditionRaised(Value):
@@ -356,6 +368,7 @@ RunEvent = (
     | BreakpointsSet
     | VariablesReported
     | VariablesSet
+    | ExpressionEvaluated
     | ConditionRaised
     | ConditionCleared
     | DiagnosisTaken

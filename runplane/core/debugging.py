@@ -33,7 +33,8 @@ def debugged(now: Debugging, record: Envelope, data: DebuggingEvent) -> Debuggin
         case RunPaused():
             # Where it was stopped anywhere it shows nothing new: what it last told stays.
             seen = {"scopes": data.scopes, "stack": data.stack} if data.at is not None else {}
-            return now.model_copy(update={"input_edits": {}, **seen})
+            stop = now.stop if data.stop is None else data.stop
+            return now.model_copy(update={"input_edits": {}, "stop": stop, **seen})
         case RunContinued():
             kept = tuple(scope for scope in now.scopes if scope.name == VARIABLES)
             return now.model_copy(

@@ -10,6 +10,7 @@ from typing import assert_never
 from runplane.contract.commands import (
     ContinueRun,
     DiagnoseRun,
+    EvaluateExpression,
     ForceCompleteRun,
     KillRun,
     PauseRun,
@@ -79,6 +80,8 @@ def decide(state: RunState, command: RunCommand, now: datetime) -> Decision:
             return holding.decide_step(run, command)
         case SetBreakpoints():
             return holding.decide_breakpoints(run, command)
+        case EvaluateExpression():
+            return holding.decide_evaluate(run)
         case SetVariables():
             return holding.decide_variables(state, run, command)
         case _:

@@ -8,6 +8,7 @@ from typing import Any, assert_never
 from runplane.contract.commands import (
     ContinueRun,
     DiagnoseRun,
+    EvaluateExpression,
     ForceCompleteRun,
     KillRun,
     PauseRun,
@@ -25,6 +26,7 @@ from runplane.contract.events import (
     ConditionCleared,
     ConditionRaised,
     DiagnosisTaken,
+    ExpressionEvaluated,
     LeftoversFound,
     NotificationDelivered,
     NotificationFailed,
@@ -156,6 +158,7 @@ def _of_the_run(  # noqa: C901 - one flat case a record
         case (
             CommandRejected()
             | ReportSetAside()
+            | ExpressionEvaluated()
             | DiagnosisTaken()
             | NotificationDelivered()
             | NotificationFailed()
@@ -163,7 +166,15 @@ def _of_the_run(  # noqa: C901 - one flat case a record
             return _NOTHING  # for the audit log
         case StartRun() | KillRun() | RestartRun() | ForceCompleteRun():
             return _NOTHING  # an order states no fact; a run's first order is folded before it is a run
-        case PauseRun() | ContinueRun() | StepRun() | SetBreakpoints() | SetVariables() | DiagnoseRun():
+        case (
+            PauseRun()
+            | ContinueRun()
+            | StepRun()
+            | SetBreakpoints()
+            | SetVariables()
+            | EvaluateExpression()
+            | DiagnoseRun()
+        ):
             return _NOTHING
         case _:
             assert_never(data)

@@ -36,6 +36,7 @@ class Debugging(Value):
     until_by: Actor | None = None
     edits: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies defaults
     input_edits: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies defaults
+    stop: int = 0
     scopes: tuple[Scope, ...] = ()
     stack: tuple[Frame, ...] = ()
 

@@ -79,7 +79,8 @@ NEUTRAL: Final = frozenset(
         "DiagnoseRun", "StartRun", "CommandRejected", "RestartAccepted", "ProgressReported", "StepStarted",
         "StepCompleted", "StepFailed", "ReportSetAside", "ConditionRaised", "ConditionCleared",
         "DiagnosisTaken", "BreakpointsSet",
-        "VariablesReported", "VariablesSet", "TerminationEscalated", "LeftoversFound", "SurvivorsFound",
+        "VariablesReported", "VariablesSet", "EvaluateExpression", "ExpressionEvaluated",
+        "TerminationEscalated", "LeftoversFound", "SurvivorsFound",
         "ProcessExited", "TreeVerifiedGone", "RunReachable", "NotificationDelivered", "NotificationFailed",
     }
 )  # fmt: skip

@@ -1,0 +1,333 @@
+"""Holds one live attempt at the lines of its Python program, through the debugger in it. Made by its attendance.
+
+Rules. The program's own session keeps it stopped, so it stays held whoever dies; a stop is told once, by its number.
+One that was told, while the story says that the run goes on, is let go on: the order had not reached it. Nothing is
+asked without a limit, and what the debugger refuses is said in its words.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from agent.debug.link import Body, DebuggerError, DebugLink
+from agent.debug.snapshot import locals_of, members_of, reference_of, stack_of, variable_of
+from agent.debug.source import place_of
+from agent.environment import masked_value
+from agent.process.run_directory import RunDirectory
+from agent.process.tree import AttemptProcess
+from agent.story import Story
+from runplane.contract.debugging import fitted
+from runplane.contract.envelope import Envelope
+from runplane.contract.errors import InvalidInput, Unavailable
+from runplane.contract.events import (
+    CommandRejected,
+    ConditionCleared,
+    ConditionRaised,
+    ExpressionEvaluated,
+    RunPaused,
+    Until,
+    VariablesSet,
+)
+from runplane.contract.ids import derive_record_id
+from runplane.contract.run import Actor, Condition, Status
+from runplane.contract.spec import Breakpoint
+from runplane.contract.value import Value
+from runplane.stamp import now
+
+log = logging.getLogger("agent.lines")
+
+_FIRST_SECONDS, _LONGEST_SECONDS = 0.02, 2.0
+_PAUSE_SECONDS = 1.0
+_AGAIN_SECONDS = 0.5
+_MOST_BYTES = 64 << 10
+_ABSENT_SECONDS = 20.0
+_CONDITION = "breakpoints"
+_GO_ON: dict[Until | None, str] = {"over": "next", "into": "stepIn", "out": "stepOut"}
+
+
+class Lines:
+    """Of one attempt. ``lock`` is the keeper's; ``moving`` is set while it is not held; ``mask`` hides its secrets."""
+
+    def __init__(
+        self,
+        story: Story,
+        process: AttemptProcess,
+        workspace: str,
+        lock: asyncio.Lock,
+        moving: asyncio.Event,
+        *,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        mask: Callable[[str], str],
+        tell_condition: Callable[[Value], Coroutine[Any, Any, Envelope | None]],
+    ) -> None:
+        """Nothing is connected before :meth:`follow`."""
+        self._story = story
+        self._process = process
+        self._directory = RunDirectory(process.directory)
+        self._workspace = workspace
+        self._lock = lock
+        self._moving = moving
+        self._spawn = spawn
+        self._mask = mask
+        self._tell_condition = tell_condition
+        self._raised = False
+        self._link: DebugLink | None = None
+        self._thread = 0
+        self._stopped = asyncio.Event()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the program's debugger can be asked."""
+        return self._link is not None
+
+    async def follow(self) -> None:
+        """Keep in touch with the program's debugger until the program is gone."""
+        pause, waited = _FIRST_SECONDS, 0.0
+        while not self._process.gone.is_set():
+            link = await DebugLink.connect(self._directory.debug_socket, self._heard)
+            if link is not None:
+                pause, waited, self._link = _FIRST_SECONDS, 0.0, link
+                await self._set_breakpoints()
+                await self._say_why_not()
+                self._stopped.set()
+                await self._until_lost(link)
+                self._link = None
+            try:
+                async with asyncio.timeout(pause):
+                    await self._process.gone.wait()
+            except TimeoutError:
+                waited, pause = waited + pause, min(pause * 1.5, _LONGEST_SECONDS)
+                if waited > _ABSENT_SECONDS:
+                    waited = float("-inf")
+                    await self._raise(
+                        "its debugger has not answered since the start: either it is no Python program, or its "
+                        "standard error says why. Breakpoints at lines hold nothing"
+                    )
+
+    async def pause(self, fact: RunPaused) -> RunPaused | None:
+        """The fact with the line it was stopped at; None where it did not come to one in time."""
+        link = self._link
+        if link is None:
+            return None
+        try:
+            threads = (await link.ask("threads")).get("threads", ())
+            self._thread = int(threads[0]["id"])
+            await link.ask("pause", threadId=self._thread)
+            async with asyncio.timeout(_PAUSE_SECONDS):
+                while (stop := (await link.ask("runplane")).get("stop")) is None:  # noqa: ASYNC110 - the program is asked
+                    await asyncio.sleep(0.01)
+            seen = await self._seen(link, stop)
+        except (DebuggerError, TimeoutError, LookupError) as error:
+            log.info("%s is not paused at a line: %s", self._story.run_id, error)
+            await self._forget_pause(link)
+            return None
+        return fact.model_copy(update=seen)
+
+    async def set_variables(self, fact: VariablesSet) -> Value:
+        """The fact once the program has the values; else why it does not."""
+        try:
+            link, frame = await self._held_frame()
+            reference = await reference_of(link, frame)
+            for name, value in fact.values.items():
+                await link.ask("setVariable", variablesReference=reference, name=name, value=repr(value))
+        except DebuggerError as error:
+            return CommandRejected(
+                command="SetVariables",
+                code="not_set",
+                message=f"{', '.join(fact.values)} of {self._story.run_id} could not be changed: {error}",
+            )
+        return fact
+
+    async def evaluate(self, order: Envelope, expression: str, frame: int) -> None:
+        """Evaluate, and tell what came of it. The order is on disk, and the program is held."""
+        told: dict[str, Any] = {}
+        try:
+            link, top = await self._held_frame(frame)
+            raw = await link.ask("evaluate", expression=expression, frameId=top, context="repl")
+            told["result"] = variable_of(expression[:200], raw)
+            told["members"] = await members_of(link, int(raw.get("variablesReference") or 0))
+        except DebuggerError as error:
+            told["error"] = str(error)[-2_000:]
+        fact = ExpressionEvaluated(expression=expression, frame=frame, **told)
+        said = masked_value(fact.model_dump(mode="json"), self._mask)
+        async with self._lock:
+            run = self._story.state.run
+            if run is not None and not run.status.ended:
+                bounded = ExpressionEvaluated.model_validate(said)
+                await self._story.tell(self._story.fact(bounded, cause=order, actor=order.actor))
+
+    def why_not(self, points: tuple[Breakpoint, ...]) -> InvalidInput | None:
+        """Why the run cannot be held at one of these lines; None where it can be at all of them."""
+        for point in points:
+            if point.location.startswith("step:"):
+                continue
+            if not self._story.spec.debug and not self.is_there:
+                return InvalidInput(
+                    f"{point.location}: {self._story.run_id} does not run under a debugger, so it stops at no line: "
+                    f"start one with runplane run {self._story.spec.workflow} --debug --break {point.location}",
+                    code="not_debugged",
+                )
+            try:
+                place_of(point.location, self._workspace)
+            except InvalidInput as error:
+                return error
+        return None
+
+    def apply_breakpoints(self) -> None:
+        """The story has others now, and they can be held at."""
+        self._spawn(self._set_breakpoints())
+        if self._raised:
+            self._raised = False
+            self._spawn(self._tell(ConditionCleared(type=_CONDITION)))
+
+    async def _say_why_not(self) -> None:
+        run = self._story.state.run
+        problem = self.why_not(run.breakpoints) if run is not None else None
+        if problem is not None:
+            await self._raise(problem.message)
+
+    async def _raise(self, detail: str) -> None:
+        self._raised = True
+        await self._tell(ConditionRaised(condition=Condition(type=_CONDITION, since=now(), detail=detail)))
+
+    async def _tell(self, fact: Value) -> None:
+        await self._tell_condition(fact)
+
+    async def _forget_pause(self, link: DebugLink) -> None:
+        """It is held otherwise: it is not to stop once more when it goes on."""
+        try:
+            await link.ask("continue", limit=1.0, threadId=self._thread)
+        except DebuggerError as error:
+            log.info("%s: %s", self._story.run_id, error)
+
+    async def _set_breakpoints(self) -> None:
+        run = self._story.state.run
+        files = files_of(run.breakpoints if run is not None else (), self._workspace)
+        before = self._directory.read_debug()
+        try:
+            self._directory.write_debug({"files": files})
+        except OSError as error:
+            log.warning("%s: its breakpoints are not on disk: %s", self._story.run_id, error.strerror)
+        link = self._link
+        if link is None:
+            return
+        for path in {**before, **files}:
+            try:
+                await link.ask("setBreakpoints", source={"path": path}, breakpoints=files.get(path, []))
+            except DebuggerError as error:
+                log.warning("%s: breakpoints in %s: %s", self._story.run_id, path, error)
+
+    def _heard(self, event: str, _body: Body) -> None:
+        if event in ("stopped", "continued"):
+            self._stopped.set()
+
+    async def _until_lost(self, link: DebugLink) -> None:
+        lost = asyncio.ensure_future(link.lost.wait())
+        try:
+            while not link.lost.is_set():
+                stopped = asyncio.ensure_future(self._stopped.wait())
+                await asyncio.wait({stopped, lost}, return_when=asyncio.FIRST_COMPLETED)
+                stopped.cancel()
+                if not link.lost.is_set():
+                    self._stopped.clear()
+                    await self._look(link)
+        finally:
+            lost.cancel()
+            link.close()
+
+    def look_again(self) -> None:
+        """The story has moved on: what the program does is compared with it anew."""
+        self._stopped.set()
+
+    async def _look(self, link: DebugLink) -> None:
+        async with self._lock:
+            try:
+                stop = (await link.ask("runplane")).get("stop")
+                run = self._story.state.run
+                if stop is None or run is None or run.status is not Status.RUNNING:
+                    return
+                self._thread = int(stop.get("threadId", 0))
+                if int(stop["number"]) <= self._story.state.debugging.stop:
+                    until = self._story.state.debugging.until
+                    await link.ask(_GO_ON.get(until, "continue"), threadId=self._thread)
+                    return
+                seen = await self._seen(link, stop)
+            except (DebuggerError, LookupError, ValueError, TypeError) as error:
+                log.warning(
+                    "%s: its stop cannot be looked at, or does not end: %s", self._story.run_id, error
+                )
+                return
+            await self._tell_stop(stop, seen)
+
+    async def _tell_stop(self, stop: Body, seen: dict[str, Any]) -> None:
+        debugging, run = self._story.state.debugging, self._story.state.run
+        asker = debugging.breakpoints_by if stop.get("reason") == "breakpoint" else debugging.until_by
+        if asker is None and run is not None:
+            asker = Actor(principal=run.requested_by, surface=run.requested_via)
+        fact = RunPaused(by=asker.principal if asker else None, reason=_reason(stop, seen["at"]), **seen)
+        identity = derive_record_id("stop", self._story.run_id, str(self._story.attempt), str(stop["number"]))
+        envelope = self._story.fact(fact, actor=asker, record_id=identity)
+        while True:
+            try:
+                await self._story.report(envelope)
+                break
+            except Unavailable as error:
+                log.warning("%s: its stop waits to be told: %s", self._story.run_id, error.message)
+                await asyncio.sleep(_AGAIN_SECONDS)
+        self._moving.clear()
+
+    async def _seen(self, link: DebugLink, stop: Body) -> dict[str, Any]:
+        """Where it is stopped and what can be seen there, as fields of a ``RunPaused``."""
+        self._thread = int(stop["threadId"])
+        ids, stack = await stack_of(link, self._thread, self._workspace)
+        if not stack:
+            raise DebuggerError("it is stopped outside of its own code")
+        scope = await locals_of(link, ids[0])
+        hidden = masked_value(scope.model_dump(mode="json"), self._mask)
+        return {
+            "at": f"{stack[0].file}:{stack[0].line}",
+            "stop": int(stop["number"]),
+            "scopes": fitted((type(scope).model_validate(hidden),), _MOST_BYTES),
+            "stack": stack,
+        }
+
+    async def _held_frame(self, number: int = 0) -> tuple[DebugLink, int]:
+        link = self._link
+        if link is None:
+            raise DebuggerError("the program's debugger cannot be reached now")
+        ids, _ = await stack_of(link, self._thread, self._workspace)
+        if not 0 <= number < len(ids):
+            raise DebuggerError(f"there is no frame {number}: there are {len(ids)}, from 0")
+        return link, ids[number]
+
+
+def files_of(points: tuple[Breakpoint, ...], workspace: str) -> dict[str, list[Body]]:
+    """Breakpoints at lines as the debugger takes them, by file; what cannot be there is left out."""
+    files: dict[str, list[Body]] = {}
+    for point in points:
+        if point.location.startswith("step:"):
+            continue
+        try:
+            path, line = place_of(point.location, workspace)
+        except InvalidInput as error:
+            log.warning("%s", error.message)
+            continue
+        wanted: Body = {"line": line}
+        if point.condition is not None:
+            wanted["condition"] = point.condition
+        files.setdefault(str(path), []).append(wanted)
+    return files
+
+
+def _reason(stop: Body, at: str) -> str:
+    match stop.get("reason"):
+        case "breakpoint" | "goto":
+            return f"breakpoint {at}"
+        case "step":
+            return "a step by lines"
+        case "pause":
+            return "pause"
+        case other:
+            return f"{other}: {json.dumps(stop.get('text') or stop.get('description') or '')}"[:200]
