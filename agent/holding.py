@@ -65,7 +65,7 @@ class Holding:
                 self.lines.look_again()
             case BreakpointsSet():
                 self.boundaries.write()
-                self.lines.apply_breakpoints()
+                self.lines.are_set()
             case VariablesSet():
                 self.boundaries.write()
             case _:
@@ -97,7 +97,7 @@ class Holding:
             seconds = self._process.standstill.held_seconds() or self.boundaries.held_seconds()
             return fact.model_copy(update={"held_seconds": round(seconds, 3)})
         if isinstance(fact, BreakpointsSet):
-            return self._possible(fact)
+            return await self._set(fact)
         if isinstance(fact, VariablesSet):
             return await self.lines.set_variables(fact) if fact.scope == LOCALS else fact
         if not isinstance(fact, RunPaused):
@@ -117,10 +117,12 @@ class Holding:
         self.moving.clear()
         return fact.model_copy(update={"processes": len(self._process.members())})
 
-    def _possible(self, fact: BreakpointsSet) -> Value:
+    async def _set(self, fact: BreakpointsSet) -> Value:
+        """The debugger has those at lines before they are told."""
         before = self._story.state.run.breakpoints if self._story.state.run is not None else ()
         problem = self.lines.why_not(tuple(point for point in fact.breakpoints if point not in before))
         if problem is None:
+            await self.lines.set_breakpoints(fact.breakpoints)
             return fact
         return CommandRejected(
             command=SetBreakpoints.__name__, code=problem.error_code, message=problem.message

@@ -89,7 +89,7 @@ class Lines:
             link = await DebugLink.connect(self._directory.debug_socket, self._heard)
             if link is not None:
                 pause, waited, self._link = _FIRST_SECONDS, 0.0, link
-                await self._set_breakpoints()
+                await self._set_as_told()
                 await self._say_why_not()
                 self._stopped.set()
                 await self._until_lost(link)
@@ -175,9 +175,8 @@ class Lines:
                 return error
         return None
 
-    def apply_breakpoints(self) -> None:
-        """The story has others now, and they can be held at."""
-        self._spawn(self._set_breakpoints())
+    def are_set(self) -> None:
+        """The story has other breakpoints now, and all of them can be held at."""
         if self._raised:
             self._raised = False
             self._spawn(self._tell(ConditionCleared(type=_CONDITION)))
@@ -195,6 +194,11 @@ class Lines:
     async def _tell(self, fact: Value) -> None:
         await self._tell_condition(fact)
 
+    async def _set_as_told(self) -> None:
+        async with self._lock:
+            run = self._story.state.run
+            await self.set_breakpoints(run.breakpoints if run is not None else ())
+
     async def _forget_pause(self, link: DebugLink) -> None:
         """It is held otherwise: it is not to stop once more when it goes on."""
         try:
@@ -202,9 +206,9 @@ class Lines:
         except DebuggerError as error:
             log.info("%s: %s", self._story.run_id, error)
 
-    async def _set_breakpoints(self) -> None:
-        run = self._story.state.run
-        files = files_of(run.breakpoints if run is not None else (), self._workspace)
+    async def set_breakpoints(self, points: tuple[Breakpoint, ...]) -> None:
+        """Have the program stop at these lines, and at no others."""
+        files = files_of(points, self._workspace)
         before = self._directory.read_debug()
         try:
             self._directory.write_debug({"files": files})

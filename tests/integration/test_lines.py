@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from runplane.bus import Bus
@@ -96,11 +97,12 @@ async def shown(bench: Bench, run_id: str) -> dict[str, Any]:
 
 
 async def refused(bench: Bench, run_id: str, command_id: str) -> CommandRejected:
-    await bench.told(run_id, "CommandRejected")
-    told = [record for _, record in await bench.bus.story(run_id) if record.command_id == command_id]
-    found = [record.data for record in told if isinstance(record.data, CommandRejected)]
-    assert found, [record.type for record in told]
-    return found[0]
+    with anyio.fail_after(20):
+        while True:
+            for _, record in await bench.bus.story(run_id):
+                if record.command_id == command_id and isinstance(record.data, CommandRejected):
+                    return record.data
+            await anyio.sleep(0.01)
 
 
 async def test_it_is_held_at_a_line_stepped_changed_and_goes_on(bench: Bench, place: Path) -> None:
@@ -197,27 +199,25 @@ async def test_it_stays_held_and_is_stepped_when_its_agent_is_killed(
 async def test_a_breakpoint_met_while_the_agent_was_away_is_told_when_it_returns(
     bench: Bench, agent: AgentProcess, place: Path
 ) -> None:
-    run_id = await start(bench, place, count=3000)
+    run_id = await start(bench, place, count=10**6)
     await bench.running(run_id)
     socket = agent.home / "agent" / "runs" / run_id / "1" / "debug.sock"
     await _until(socket.exists)
     await bench.order(
-        SetBreakpoints(run_id=run_id, breakpoints=points("program.py:14", condition="count == 300"))
+        SetBreakpoints(run_id=run_id, breakpoints=points("program.py:14", condition="count > 300"))
     )
     await bench.told(run_id, "BreakpointsSet")
     agent.kill()
     other = await bench.start("true", pool="nobody")
     agent.start()
     await held(bench, run_id, "program.py:14")
-    assert (await shown(bench, run_id))["count"] == 300
+    assert (await shown(bench, run_id))["count"] > 300
     await bench.order(KillRun(run_id=run_id, force=True))
     await bench.ended(run_id)
     assert other
 
 
 async def _until(holds: Any) -> None:
-    import anyio
-
     with anyio.fail_after(20):
         while not holds():
             await anyio.sleep(0.01)
