@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agent import environment, receipts, workspace
 from agent.debug.program import debugged
+from agent.debug.source import place_of
 from agent.hall import Hall
 from agent.lines import files_of
 from agent.process.errors import LaunchError, RunDirectoryError
@@ -17,7 +18,7 @@ from agent.settings import Settings
 from agent.story import Story
 from runplane.contract.errors import InvalidInput
 from runplane.contract.run import Failure
-from runplane.core.debugging import asked_of, asks_anything
+from runplane.core.debugging import asked_of, asks_anything, is_line
 
 log = logging.getLogger("agent.launch")
 
@@ -45,11 +46,26 @@ def _write_control(story: Story, directory: Path) -> None:
 
 
 def _debugged(story: Story, directory: Path, cwd: str) -> tuple[str, ...] | None:
-    """The command that runs it under the debugger, with its breakpoints on disk; None where it is not to be."""
-    argv = debugged(story.spec.argv, directory, cwd) if story.spec.debug else None
+    """The command that runs it under the debugger, with its breakpoints on disk; None where it is not to be.
+
+    ``InvalidInput`` where it cannot be held at one of its lines: who wants it held does not want it to run through.
+    """
+    if not story.spec.debug:
+        return None
+    run = story.state.run
+    points = run.breakpoints if run is not None else ()
+    lines = [point.location for point in points if is_line(point.location)]
+    for location in lines:
+        place_of(location, cwd)
+    argv = debugged(story.spec.argv, directory, cwd)
     if argv is not None:
-        run = story.state.run
-        RunDirectory(directory).write_debug({"files": files_of(run.breakpoints if run else (), cwd)})
+        RunDirectory(directory).write_debug({"files": files_of(points, cwd)})
+    elif lines:
+        raise InvalidInput(
+            f"{lines[0]}: {story.spec.argv[0]} is no Python program, so it stops at no line: take the breakpoint away, "
+            f"or hold it at a step that it reports (step:NAME)",
+            code="not_python",
+        )
     return argv
 
 

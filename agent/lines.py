@@ -34,6 +34,7 @@ from runplane.contract.ids import derive_record_id
 from runplane.contract.run import Actor, Condition, Status
 from runplane.contract.spec import Breakpoint
 from runplane.contract.value import Value
+from runplane.core.debugging import is_line
 from runplane.stamp import now
 
 log = logging.getLogger("agent.lines")
@@ -161,7 +162,7 @@ class Lines:
     def why_not(self, points: tuple[Breakpoint, ...]) -> InvalidInput | None:
         """Why the run cannot be held at one of these lines; None where it can be at all of them."""
         for point in points:
-            if point.location.startswith("step:"):
+            if not is_line(point.location):
                 continue
             if not self._story.spec.debug and not self.is_there:
                 return InvalidInput(
@@ -311,7 +312,7 @@ def files_of(points: tuple[Breakpoint, ...], workspace: str) -> dict[str, list[B
     """Breakpoints at lines as the debugger takes them, by file; what cannot be there is left out."""
     files: dict[str, list[Body]] = {}
     for point in points:
-        if point.location.startswith("step:"):
+        if not is_line(point.location):
             continue
         try:
             path, line = place_of(point.location, workspace)

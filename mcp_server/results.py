@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
-from runplane.contract.debugging import Frame, Scope
+from runplane.contract.debugging import Frame, Scope, Variable
 from runplane.contract.diagnosis import Diagnosis
 from runplane.contract.ids import RunId
 from runplane.contract.run import (
@@ -63,6 +63,16 @@ class HeldResult(PauseResult):
     breakpoints: tuple[Breakpoint, ...] = ()
     scopes: tuple[Scope, ...] = ()
     stack: tuple[Frame, ...] = ()
+
+
+class EvaluationResult(Result):
+    """What an expression came to; `error` is what the program said. `members`: what lies in the value, one level."""
+
+    run_id: RunId
+    expression: str
+    result: Variable | None = None
+    members: tuple[Variable, ...] = ()
+    error: str | None = None
 
 
 class ForceCompleteResult(Result):

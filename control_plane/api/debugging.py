@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from control_plane.api.documents import BreakpointsAnswer, Mutation
+from control_plane.api.documents import BreakpointsAnswer, Evaluation, Mutation
 from control_plane.api.effects import effect, mutation, run_of
 from control_plane.api.parts import (
     BASE,
@@ -27,6 +27,7 @@ from control_plane.command_side import (
     Accepted,
     BreakpointsRequest,
     ContinueRequest,
+    EvaluateRequest,
     PauseRequest,
     StepRequest,
     VariableRequest,
@@ -37,7 +38,7 @@ from control_plane.read_model import EventFilter
 from control_plane.showing import chosen, notes_on
 from control_plane.waiting import ENDINGS, PAUSES
 from runplane.contract.debugging import Variables
-from runplane.contract.events import RunContinued, VariablesSet
+from runplane.contract.events import ExpressionEvaluated, RunContinued, VariablesSet
 from runplane.contract.run import Run, Status
 from runplane.contract.value import Value
 from runplane.core.state import Debugging
@@ -242,6 +243,51 @@ async def set_variable(
         return answer(document, 200 if is_set(run) else 202)
 
     return await once.answer(request, actor.principal, key, patch)
+
+
+@router.post(
+    "/runs/{run_id}/evaluate",
+    summary="Evaluate an expression where a run is held at a line",
+    status_code=202,
+    response_model=Evaluation,
+    responses={200: {"model": Evaluation, "description": "It was evaluated"}, **problems(404, 409, 503)},
+    openapi_extra=request_body(EvaluateRequest, required=True),
+)
+async def evaluate(
+    *,
+    request: Request,
+    context: ContextOf,
+    once: OnceOf,
+    actor: ActorOf,
+    run_id: RunIdOf,
+    body: Annotated[EvaluateRequest, Depends(body_of(EvaluateRequest))],
+    wait: WaitOf = 0.0,
+    key: KeyOf = None,
+) -> Response:
+    """Evaluate an expression in the program, which it may change: it stands in the log with who asked."""
+
+    async def post() -> Response:
+        accepted = await context.command_side.evaluate(run_id, body, actor, key)
+
+        def is_done(_run: Run) -> bool:
+            return _told(context, accepted, ExpressionEvaluated)
+
+        await effect(
+            context, accepted, run_id, reached=is_done, types={*ENDINGS, "ExpressionEvaluated"}, wait=wait
+        )
+        caused = context.read_model.events(EventFilter(command_id=accepted.command_id))
+        told = next((r.data for _, r in caused if isinstance(r.data, ExpressionEvaluated)), None)
+        document = Evaluation(
+            command_id=accepted.command_id,
+            run_id=run_id,
+            expression=body.expression,
+            result=told.result if told is not None else None,
+            members=told.members if told is not None else (),
+            error=told.error if told is not None else None,
+        )
+        return answer(document, 200 if told is not None else 202)
+
+    return await once.answer(request, actor.principal, key, post)
 
 
 def _is_paused(run: Run) -> bool:

@@ -8,6 +8,7 @@ from control_plane.health import Check
 from control_plane.notifications.settings import TargetName
 from control_plane.notifications.standing import TargetStanding
 from control_plane.read_model import HostView, WorkflowView
+from runplane.contract.debugging import Variable
 from runplane.contract.ids import RecordId, RunId, WorkflowName
 from runplane.contract.run import Actor, ResourcePoint, Run
 from runplane.contract.value import Moment, StrictValue
@@ -41,6 +42,20 @@ class BreakpointsAnswer(Mutation):
     """What became of an order to set breakpoints, and what is doubtful of them, in sentences."""
 
     notes: tuple[str, ...] = ()
+
+
+class Evaluation(Document):
+    """What an expression came to. Neither `result` nor `error`: the host has not answered within `wait`.
+
+    `members`: what lies in the value, one level.
+    """
+
+    command_id: RecordId
+    run_id: RunId
+    expression: str
+    result: Variable | None = None
+    members: tuple[Variable, ...] = ()
+    error: str | None = None
 
 
 class Restart(Document):

@@ -14,6 +14,7 @@ from control_plane.api.problems import FieldError, Problem
 from control_plane.command_side import (
     BreakpointsRequest,
     ContinueRequest,
+    EvaluateRequest,
     ForceCompleteRequest,
     KillRequest,
     KillRunsRequest,
@@ -37,6 +38,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     StepRequest,
     BreakpointsRequest,
     VariableRequest,
+    EvaluateRequest,
     WorkflowRequest,
     NotificationTestRequest,
     Problem,

@@ -15,6 +15,7 @@ from control_plane.command_side.requests import (
     BreakpointRequest,
     BreakpointsRequest,
     ContinueRequest,
+    EvaluateRequest,
     ForceCompleteRequest,
     KillRequest,
     KillRunsRequest,
@@ -53,6 +54,7 @@ class CommandSide:
         self.step_run = holding.step_run
         self.set_breakpoints = holding.set_breakpoints
         self.set_variable = holding.set_variable
+        self.evaluate = holding.evaluate
         self.diagnose_run = holding.diagnose_run
         self.apply_workflow = self._registry.apply_workflow
         self.delete_workflow = self._registry.delete_workflow
@@ -77,6 +79,7 @@ __all__ = [
     "BulkResult",
     "CommandSide",
     "ContinueRequest",
+    "EvaluateRequest",
     "ForceCompleteRequest",
     "KillRequest",
     "KillRunsRequest",

@@ -16,6 +16,7 @@ from control_plane.command_side.repetition import Repeatable, content_of
 from control_plane.command_side.requests import (
     BreakpointsRequest,
     ContinueRequest,
+    EvaluateRequest,
     PauseRequest,
     StepRequest,
     VariableRequest,
@@ -24,6 +25,7 @@ from control_plane.command_side.requests import (
 from runplane.contract.commands import (
     ContinueRun,
     DiagnoseRun,
+    EvaluateExpression,
     PauseRun,
     SetBreakpoints,
     SetVariables,
@@ -33,7 +35,7 @@ from runplane.contract.run import Actor
 from runplane.core.decide import Rejection, decide
 from runplane.stamp import now
 
-HoldingCommand = PauseRun | ContinueRun | StepRun | SetBreakpoints | SetVariables
+HoldingCommand = PauseRun | ContinueRun | StepRun | SetBreakpoints | SetVariables | EvaluateExpression
 
 
 class HoldingCommands:
@@ -78,6 +80,14 @@ class HoldingCommands:
         """Publish SetVariables. Conflict where the run is not held at a breakpoint, or shows no such variable."""
         again = repeatable(actor, key, "variables", run_id, content_of(request))
         command = SetVariables(run_id=run_id, values={request.name: request.value}, scope=request.scope)
+        return await self._order(command, actor, again)
+
+    async def evaluate(
+        self, run_id: str, request: EvaluateRequest, actor: Actor, key: str | None = None
+    ) -> Accepted:
+        """Publish EvaluateExpression. Conflict where the run is not held at a line."""
+        again = repeatable(actor, key, "evaluate", run_id, content_of(request))
+        command = EvaluateExpression(run_id=run_id, expression=request.expression, frame=request.frame)
         return await self._order(command, actor, again)
 
     async def _order(self, command: HoldingCommand, actor: Actor, again: Repeatable | None) -> Accepted:

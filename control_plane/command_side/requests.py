@@ -176,6 +176,15 @@ class VariableRequest(Request):
     scope: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
 
+class EvaluateRequest(Request):
+    """Evaluate an expression in the language of the program, in a frame of its stack; 0 is the innermost."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"expression": "len(items)"}]})
+
+    expression: Annotated[str, Field(min_length=1, max_length=4_000)]
+    frame: Annotated[int, Field(ge=0, le=1_000)] = 0
+
+
 class ForceCompleteRequest(Request):
     """Declare the outcome; ``detach`` leaves the processes alive, ``replace`` moves an outcome already reached."""
 

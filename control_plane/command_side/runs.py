@@ -38,6 +38,7 @@ from runplane.contract.commands import (
 from runplane.contract.errors import Conflict, NotFound
 from runplane.contract.run import Actor
 from runplane.contract.spec import RunSpec, resolve
+from runplane.core.debugging import is_line
 from runplane.core.decide import Rejection, decide
 from runplane.core.state import RunState
 from runplane.stamp import new_run_id, now
@@ -202,14 +203,15 @@ class RunCommands:
                 workflow=request.workflow,
             )
         self._check_host(request.host)
+        points = breakpoints_of(request.breakpoints)
         spec = resolve(
             workflow.definition,
             workflow.version,
             check_parameters(workflow.definition, request.params),
             host=request.host,
             pool=request.pool,
-            debug=request.debug,
-            breakpoints=breakpoints_of(request.breakpoints),
+            debug=request.debug or any(is_line(one.location) for one in points),
+            breakpoints=points,
         )
         check_arguments(workflow.definition, spec)
         return spec.model_copy(update={"learned": self._lessons.of(spec)})

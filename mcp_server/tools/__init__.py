@@ -1,6 +1,7 @@
 """The tools, in the order in which they are listed: what is needed at 3 a.m. first."""
 
 from mcp_server.tools.debugging import (
+    evaluate_expression,
     inspect_variables,
     set_breakpoint,
     set_variable,
@@ -31,6 +32,7 @@ TOOLS = (
     RunplaneTool(step_workflow, title="Let a held run go on to the next step or line", hints=STARTS),
     RunplaneTool(inspect_variables, title="Look at the variables of a run", hints=LOOKS),
     RunplaneTool(set_variable, title="Change a variable of a held run", hints=CHANGES),
+    RunplaneTool(evaluate_expression, title="Evaluate an expression in a held run", hints=CHANGES),
     RunplaneTool(run_workflow, title="Start a run of a workflow", hints=STARTS),
     RunplaneTool(list_workflows, title="List the workflows", hints=LOOKS),
     RunplaneTool(list_recent_runs, title="List recent runs", hints=LOOKS),

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from mcp_server.results import HeldResult
+from mcp_server.results import EvaluationResult, HeldResult
 from mcp_server.tools.arguments import RunIdArgument
 from mcp_server.tools.call import Call, run_id_of, unknown_run
 from mcp_server.waiting import until
@@ -139,6 +139,41 @@ async def set_variable(
     run = await call.client.get_run(checked)
     return _result(
         run, seen, f"{name} of {checked} is changed. Call continue_workflow or step_workflow to go on."
+    )
+
+
+async def evaluate_expression(
+    call: Call,
+    *,
+    run_id: RunIdArgument,
+    expression: Annotated[
+        str, Field(max_length=4000, description="Python, like len(items) or data['count'].")
+    ],
+    frame: Annotated[int, Field(ge=0, description="The frame of its stack, 0 for the innermost.")] = 0,
+) -> EvaluationResult:
+    """Evaluate an expression in a Python program that is held at a line. It may change the program.
+
+    What was evaluated, and by whom, stands in the audit log.
+    """
+    checked = run_id_of(run_id)
+    try:
+        found = await call.client.evaluate(checked, expression, frame=frame, wait=LIMIT)
+    except NotFound:
+        raise unknown_run(checked) from None
+    said = (
+        f"{expression[:200]} is {found.result.value!r} ({found.result.type})."
+        if found.result is not None
+        else ""
+    )
+    if found.error is not None:
+        said = f"{expression[:200]} could not be evaluated: {found.error.strip().splitlines()[-1][:500]}"
+    return EvaluationResult(
+        message=said or f"The host of {checked} has not answered yet: look at get_workflow_events.",
+        run_id=checked,
+        expression=expression,
+        result=found.result,
+        members=found.members,
+        error=found.error,
     )
 
 

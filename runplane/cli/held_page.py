@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from runplane.cli.terminal import draw, one_line, plain, say, write
+from runplane.cli.terminal import clean, draw, one_line, plain, say, write
 from runplane.contract.debugging import Frame, Scope, Variable, Variables
 from runplane.contract.run import Run
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 _LONGEST = 100
 _MOST_CALLS = 12
@@ -55,9 +59,7 @@ def _draw_scope(run_id: str, scope: Scope, *, is_full: bool) -> None:
     table.add_column("TYPE", no_wrap=True)
     table.add_column("VALUE", no_wrap=not is_full, overflow="fold" if is_full else "ellipsis", ratio=1)
     for one in scope.variables:
-        table.add_row(
-            plain(one_line(one.name, _LONGEST)), plain(one.type), plain(_value(one, is_full=is_full))
-        )
+        table.add_row(plain(one_line(one.name, _LONGEST)), plain(one.type), _value(one, is_full=is_full))
     draw(table)
     cut = next((one for one in scope.variables if one.truncated), None)
     if cut is not None:
@@ -66,8 +68,16 @@ def _draw_scope(run_id: str, scope: Scope, *, is_full: bool) -> None:
         )
 
 
-def _value(one: Variable, *, is_full: bool) -> str:
+def _value(one: Variable, *, is_full: bool) -> "Text":
+    from rich.text import Text
+
     text = json.dumps(one.value, ensure_ascii=False, indent=2 if is_full else None)
-    if not is_full:
-        text = one_line(text, _LONGEST)
-    return f"{text} … ({one.bytes} bytes)" if one.truncated else text
+    shown = clean(text) if is_full else one_line(text, _LONGEST)
+    return Text(f"{shown} … ({one.bytes} bytes)" if one.truncated else shown)
+
+
+def _line(text: str, style: str) -> "Text":
+    """A line as it is indented."""
+    from rich.text import Text
+
+    return Text(clean(text).replace("\n", " ").expandtabs(4), style=style)

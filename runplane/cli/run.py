@@ -23,8 +23,10 @@ INTERRUPTED = 130
 @click.option("--params", "file", metavar="FILE", help="Parameters from a JSON or YAML file; - reads stdin.")
 @click.option("--host", type=HostArgument(), help="Run on this host.")
 @click.option("--pool", help="Run in this pool instead of the workflow's.")
-@click.option("--debug", is_flag=True, help="Hold at breakpoints.")
-@click.option("--break", "breakpoints", multiple=True, metavar="LOC", help="step:NAME, step:* or FILE:LINE.")
+@click.option("--debug", is_flag=True, help="Run a Python program under a debugger; FILE:LINE does so, too.")
+@click.option(
+    "--break", "breakpoints", multiple=True, metavar="LOC", help="Hold it at step:NAME, step:* or FILE:LINE."
+)
 @click.option("--follow", "-f", "is_followed", is_flag=True, help="Show progress and output until it ends.")
 @click.option(
     "--idempotency-key", metavar="KEY", help="The same key starts the run once, however often asked."

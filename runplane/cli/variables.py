@@ -9,9 +9,9 @@ from runplane.cli.completing import RunArgument
 from runplane.cli.held_page import draw_held, draw_seen
 from runplane.cli.problem import Exit, Problem
 from runplane.cli.session import talk
-from runplane.cli.terminal import say, write_json
-from runplane.client import Client
-from runplane.contract.debugging import Variables
+from runplane.cli.terminal import clean, one_line, say, write, write_json
+from runplane.client import Client, Evaluation
+from runplane.contract.debugging import Scope, Variables
 from runplane.contract.run import Run
 
 WAIT = 10.0
@@ -24,12 +24,24 @@ WHOLE = 2**20
 @click.option(
     "--set", "change", metavar="NAME=JSON", help="Change a variable; text is written in quotes: name='\"x\"'."
 )
+@click.option("--eval", "expression", metavar="EXPR", help="Evaluate this where it is held at a line.")
+@click.option("--frame", type=click.IntRange(0), default=0, help="In this frame of its stack, from 0.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, values whole.")
-def variables(*, run_id: str, scope: str | None, change: str | None, as_json: bool) -> None:
+def variables(
+    *,
+    run_id: str,
+    scope: str | None,
+    change: str | None,
+    expression: str | None,
+    frame: int,
+    as_json: bool,
+) -> int:
     """Show the variables of RUN: where it is held, or as its workflow has last shown them.
 
     SCOPE is one of inputs, variables, locals; SCOPE.NAME shows one variable, whole.
     """
+    if expression is not None:
+        return _evaluate(run_id, expression, frame, as_json=as_json)
     asked, _, name = (scope or "").partition(".")
     is_full = bool(name) or as_json
 
@@ -54,6 +66,26 @@ def variables(*, run_id: str, scope: str | None, change: str | None, as_json: bo
         draw_seen(run_id, seen, is_full=is_full)
     else:
         draw_held(run, seen)
+    return Exit.DONE
+
+
+def _evaluate(run_id: str, expression: str, frame: int, *, as_json: bool) -> int:
+    async def work(client: Client) -> Evaluation:
+        return await client.evaluate(run_id, expression, frame=frame, wait=WAIT)
+
+    found = talk(work)
+    if as_json:
+        write_json(found)
+    elif found.result is not None:
+        value = json.dumps(found.result.value, ensure_ascii=False)
+        write(f"{one_line(value, WHOLE)}  ({one_line(found.result.type)})\n")
+        if found.members:
+            draw_seen(run_id, Variables(scopes=(Scope(name="members", variables=found.members),)))
+    elif found.error is not None:
+        write(f"{clean(found.error.strip())}\n")
+    else:
+        say(f"{run_id}: its host has not answered yet; see `runplane events {run_id}`")
+    return Exit.FAILED if found.result is None else Exit.DONE
 
 
 def _change(text: str) -> tuple[str, JsonValue]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
+from runplane.contract.debugging import Variable
 from runplane.contract.errors import RunplaneError
 from runplane.contract.ids import is_run_id
 from runplane.contract.run import Actor, Run, Status
@@ -30,6 +31,17 @@ class WithNotes(Commanded):
     """The same, with what is doubtful of the order, in sentences."""
 
     notes: tuple[str, ...] = ()
+
+
+class Evaluation(Value):
+    """What an expression came to where a run is held. Neither ``result`` nor ``error``: it is not known yet."""
+
+    command_id: str
+    run_id: str
+    expression: str
+    result: Variable | None = None
+    members: tuple[Variable, ...] = ()
+    error: str | None = None
 
 
 class Restarted(Value):

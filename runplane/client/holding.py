@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from runplane.client.answers import Commanded, WithNotes
+from runplane.client.answers import Commanded, Evaluation, WithNotes
 from runplane.client.calls import Calls, given, part
 from runplane.contract.commands import DebugMode
 from runplane.contract.debugging import Variables
@@ -97,4 +97,19 @@ class HoldingCalls(Calls):
             key=idempotency_key,
             wait=wait,
             method="PATCH",
+        )
+
+    async def evaluate(
+        self,
+        run_id: str,
+        expression: str,
+        *,
+        frame: int = 0,
+        wait: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> Evaluation:
+        """Evaluate an expression in the program, in a frame of its stack, where it is held at a line."""
+        body = {"expression": expression, "frame": frame}
+        return await self._order(
+            Evaluation, f"/runs/{part(run_id)}/evaluate", body, key=idempotency_key, wait=wait
         )

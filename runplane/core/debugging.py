@@ -66,6 +66,11 @@ def asked_of(state: RunState) -> dict[str, Any]:
     }
 
 
+def is_line(location: str) -> bool:
+    """Whether this place is a line of a program; else it is a step's boundary."""
+    return not location.startswith(STEP)
+
+
 def asks_anything(asked: dict[str, Any]) -> bool:
     """Whether a workflow that does not look would do otherwise."""
     return any(asked.values())

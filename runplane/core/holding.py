@@ -3,6 +3,7 @@
 from runplane.contract.commands import PauseRun, SetBreakpoints, SetVariables, StepRun
 from runplane.contract.events import BreakpointsSet, RunContinued, RunPaused, VariablesSet
 from runplane.contract.run import Run, Status
+from runplane.core.debugging import is_line
 from runplane.core.rejection import Decision, reject
 from runplane.core.state import RunState
 
@@ -38,7 +39,7 @@ def decide_step(run: Run, command: StepRun) -> Decision:
             f"or where it comes to a step with runplane break {run.run_id} 'step:*'",
             status=run.status,
         )
-    is_at_a_line = run.held is not None and run.held.at is not None and not is_step(run.held.at)
+    is_at_a_line = run.held is not None and run.held.at is not None and is_line(run.held.at)
     return (RunContinued(until=command.mode if is_at_a_line else "boundary"),)
 
 
@@ -58,7 +59,7 @@ def decide_breakpoints(run: Run, command: SetBreakpoints) -> Decision:
 
 def decide_evaluate(run: Run) -> Decision:
     """What comes of it is told later, by the host."""
-    if run.status is not Status.PAUSED or run.held is None or run.held.at is None or is_step(run.held.at):
+    if run.status is not Status.PAUSED or run.held is None or run.held.at is None or not is_line(run.held.at):
         return reject(
             "not_held_at_a_line",
             f"{run.run_id} is not held at a line of a Python program, so nothing can be evaluated there: see "
@@ -66,11 +67,6 @@ def decide_evaluate(run: Run) -> Decision:
             status=run.status,
         )
     return ()
-
-
-def is_step(at: str) -> bool:
-    """Whether this place is a step's boundary; else it is a line."""
-    return at.startswith("step:")
 
 
 def decide_variables(state: RunState, run: Run, command: SetVariables) -> Decision:

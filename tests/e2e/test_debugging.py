@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -142,3 +143,77 @@ async def test_it_is_done_at_a_terminal_and_outlives_agent_and_control_plane(sys
     assert killed.returncode == 0, killed.stderr
     assert system.run("step", run_id).returncode == 4
     assert system.run("vars", run_id).returncode == 0
+
+
+PROGRAM = """\
+import subprocess
+import sys
+
+def square(number):
+    result = number * number
+    return result
+
+def main():
+    limit = int(sys.argv[1])
+    child = subprocess.Popen(["sleep", "1000"])
+    found = []
+    for count in range(limit):
+        found.append(square(count))
+    print("found", found, limit, flush=True)
+    child.kill()
+
+main()
+"""
+
+
+async def test_a_program_that_knows_nothing_of_us_is_held_at_its_lines(
+    system: RunningSystem, tmp_path: Path
+) -> None:
+    (tmp_path / "plain.py").write_text(PROGRAM)
+    (tmp_path / "workflow.yaml").write_text(
+        "name: plain\ncommand: [python, plain.py, '{count}']\nworkspace: .\n"
+        "params: {type: object, properties: {count: {type: integer, default: 6}}}\n"
+    )
+    assert system.run("workflows", "apply", str(tmp_path / "workflow.yaml")).returncode == 0
+    async with Client(command(system)) as client:
+        started = await call(
+            client, "run_workflow", workflow_name="plain", debug=True, breakpoints=["plain.py:17"]
+        )
+        run_id = started["run_id"]
+        await held(client, run_id, "plain.py:17")
+        set_one = await call(
+            client, "set_breakpoint", run_id=run_id, location="plain.py:13", condition="count > 3"
+        )
+        assert "plain.py:13" in set_one["message"]
+        assert "no code" in await refusal(client, "set_breakpoint", run_id=run_id, location="plain.py:3")
+        assert "no file" in await refusal(client, "set_breakpoint", run_id=run_id, location="other.py:3")
+        assert "no expression" in await refusal(
+            client, "set_breakpoint", run_id=run_id, location="plain.py:13", condition="count >"
+        )
+        await call(client, "continue_workflow", run_id=run_id)
+        await held(client, run_id, "plain.py:13")
+        seen = await call(client, "inspect_variables", run_id=run_id)
+        assert values(seen, "locals")["count"] == 4
+        assert values(seen, "locals")["found"] == "[0, 1, 4, 9]"
+        assert [frame["function"] for frame in seen["stack"]] == ["main", "<module>"]
+        stepped = await call(client, "step_workflow", run_id=run_id, mode="into")
+        assert stepped["held"]["at"] == "plain.py:5"
+        found = await call(client, "evaluate_expression", run_id=run_id, expression="number + 1")
+        assert found["result"]["value"] == 5
+        events = await call(client, "get_workflow_events", run_id=run_id, limit=200)
+        told = [(one["type"], one["actor"], one["via"]) for one in events["events"]]
+        assert ("ExpressionEvaluated", "operator", "mcp") in told
+
+    text = system.run("vars", run_id)
+    assert "▶    5      result = number * number" in text.stdout
+    assert system.run("vars", run_id, "--eval", "number * 100").stdout.startswith("400 ")
+    assert "ZeroDivisionError" in system.run("vars", run_id, "--eval", "1 / 0").stdout
+    stepped_out = system.run("step", run_id, "--out")
+    assert "held at plain.py:13" in stepped_out.stdout, stepped_out.stdout + stepped_out.stderr
+    run = json.loads(system.run("status", run_id, "--json").stdout)
+    killed = json.loads(system.run("kill", run_id, "--json").stdout)
+    assert killed["run"]["status"] == "killed"
+    receipt = killed["run"]["kill_receipt"]
+    assert receipt["verified"]
+    assert len(receipt["processes"]) == 2  # the program and its child: the debugger has no process of its own
+    assert not Path(f"/proc/{run['attempts'][-1]['main']['pid']}").exists()

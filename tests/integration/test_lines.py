@@ -224,10 +224,8 @@ async def _until(holds: Any) -> None:
 
 
 async def test_what_cannot_be_is_refused_in_words(bench: Bench, place: Path) -> None:
-    run_id = await start(bench, place, count=10**6, breakpoints=points("program.py:14", "nothing.py:3"))
-    run = await held(bench, run_id, "program.py:14")
-    run = await bench.until(run_id, lambda run: bool(run.conditions))
-    assert "there is no file" in run.conditions[0].detail
+    run_id = await start(bench, place, count=10**6, breakpoints=points("program.py:14"))
+    await held(bench, run_id, "program.py:14")
     for location, code, said in (
         ("other.py:3", "file_not_found", "there is no file"),
         ("program.py:15", "line_without_code", "program.py:16"),
@@ -241,6 +239,15 @@ async def test_what_cannot_be_is_refused_in_words(bench: Bench, place: Path) -> 
     assert refusal.code == "variable_not_found"
     await bench.order(KillRun(run_id=run_id, force=True))
     await bench.ended(run_id)
+
+    for argv, location, kind in (
+        ((), "nothing.py:3", "file_not_found"),
+        ((), "program.py:15", "line_without_code"),
+        (("sh", "-c", "true"), "program.py:14", "not_python"),
+    ):
+        run = await bench.ended(await start(bench, place, *argv, breakpoints=points(location)))
+        assert run.failure is not None
+        assert (run.status, run.failure.kind) == ("failed", kind)
 
     plain = await start(bench, place, count=10**6, debug=False)
     await bench.running(plain)

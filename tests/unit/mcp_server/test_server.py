@@ -40,6 +40,7 @@ TOOLS = {
     "step_workflow": ("starts", {"run_id", "mode", "timeout_seconds"}),
     "inspect_variables": (LOOKS, {"run_id", "scope", "name"}),
     "set_variable": ("changes", {"run_id", "name", "value", "scope"}),
+    "evaluate_expression": ("changes", {"run_id", "expression", "frame"}),
     "run_workflow": (
         "starts",
         {
@@ -73,6 +74,7 @@ TOOLS = {
     "list_hosts": (LOOKS, set()),
 }
 REQUIRED = {
+    "evaluate_expression": ["run_id", "expression"],
     "set_breakpoint": ["run_id", "location"],
     "set_variable": ["run_id", "name", "value"],
     "run_workflow": ["workflow_name"],
@@ -209,6 +211,7 @@ async def test_without_a_control_plane_every_tool_says_what_to_do(client: Client
         "at": 1,
         "selector": {"workflow": "lina"},
         "location": "step:plan",
+        "expression": "1 + 1",
         "name": "limit",
         "value": 1,
     }
