@@ -39,16 +39,12 @@ def draw_seen(run_id: str, seen: Variables, *, is_full: bool = False) -> None:
 
 def _calls(stack: tuple[Frame, ...]) -> Iterator[object]:
     for number, frame in enumerate(stack[:_MOST_CALLS]):
-        yield plain(
-            f"  {'→' if number == 0 else ' '} {frame.function}  {frame.file}:{frame.line}",
-            "bold" * (number == 0),
-        )
+        mark, style = ("→", "bold") if number == 0 else (" ", "")
+        yield _line(f"  {mark} {frame.function}  {frame.file}:{frame.line}", style)
         if number == 0:
             for line in frame.source:
-                mark = "▶" if line.number == frame.line else " "
-                yield plain(
-                    f"    {mark}{line.number:5}  {line.text}", "" if line.number == frame.line else "dim"
-                )
+                mark, style = ("▶", "") if line.number == frame.line else (" ", "dim")
+                yield _line(f"    {mark}{line.number:5}  {line.text}", style)
 
 
 def _draw_scope(run_id: str, scope: Scope, *, is_full: bool) -> None:
