@@ -67,10 +67,15 @@ def check(condition: str, field: str = "condition") -> None:
 
 def holds(condition: str, names: Mapping[str, Any]) -> bool:
     """Whether the condition is true of these values. :class:`ConditionError` where it cannot be told."""
+    return bool(value_of(condition, names))
+
+
+def value_of(condition: str, names: Mapping[str, Any]) -> Any:
+    """What an expression in the language of conditions comes to. :class:`ConditionError` where it cannot be told."""
     try:
         evaluator = _evaluator(names)
         tree = _parsed(condition, evaluator)
-        return bool(evaluator.eval(condition, previously_parsed=tree))
+        return evaluator.eval(condition, previously_parsed=tree)
     except Exception as error:  # noqa: BLE001 - an operand may be of any type, so anything may be raised
         raise ConditionError(f"`{condition[:200]}` cannot be evaluated: {_said(error)}") from None
 

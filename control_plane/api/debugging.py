@@ -100,7 +100,7 @@ async def continue_run(
         accepted = await context.command_side.continue_run(run_id, body, actor, key)
 
         def goes_on(run: Run) -> bool:
-            return not _is_paused(run)
+            return not _is_paused(run) or _went_on(context, accepted)
 
         await effect(context, accepted, run_id, reached=goes_on, types=PAUSES, wait=wait)
         return mutation(context, accepted, goes_on)

@@ -93,8 +93,12 @@ class RunActions:
         await self._until(lambda run: run.status is Status.PAUSED or run.status.ended)
 
     async def _continue(self) -> None:
+        run = self._run()
+        held = run.held if run is not None else None
         await self._context.command_side.continue_run(self._run_id, ContinueRequest(), self._actor)
-        await self._until(lambda run: run.status is not Status.PAUSED)
+        await self._until(
+            lambda run: run.held != held
+        )  # it may be held again at once, at the next breakpoint
 
     async def _until(self, reached: Callable[[Run], bool]) -> None:
         await self._context.read_model.wait_until(

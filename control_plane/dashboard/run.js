@@ -239,4 +239,17 @@
     if (document.hidden) return;
     for (const [id, { steps, end }] of timelines) if (end === null && steps.some(step => step.to === null)) drawSteps(id);
   }, 1000);
+
+  // The keys that every debugger has, while the debug view is before the viewer.
+  rp.debugKeys = id => {
+    document.addEventListener('keydown', event => {
+      const view = getHtmlElement(id);
+      if (!view || !view.offsetParent) return;
+      const key = `${event.shiftKey ? 'Shift+' : ''}${event.key}`;
+      const button = view.querySelector(`[data-key="${CSS.escape(key)}"]`);
+      if (!button) return;
+      event.preventDefault();
+      if (!button.disabled) button.click();
+    });
+  };
 }

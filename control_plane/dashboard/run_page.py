@@ -8,6 +8,7 @@ from nicegui import ui
 from control_plane.context import Context
 from control_plane.dashboard import words
 from control_plane.dashboard.actions import RunActions, receipt_card
+from control_plane.dashboard.debug_view import DebugView
 from control_plane.dashboard.diagnosis_view import DiagnosisView
 from control_plane.dashboard.following import call, follow, told_of
 from control_plane.dashboard.frame import figure, page, pairs, pill
@@ -21,7 +22,7 @@ from runplane.contract.run import Actor, Run
 
 STRIDE_SECONDS = 0.25
 MOST_EVENTS = 500
-_TABS = ("Output", "Diagnosis", "Steps", "Resources", "Events", "Receipt", "Details")
+_TABS = ("Output", "Diagnosis", "Debug", "Steps", "Resources", "Events", "Receipt", "Details")
 
 
 def build(context: Context, run_id: str, actor: Actor) -> None:
@@ -73,6 +74,8 @@ class RunPage:
                 self._diagnosis = DiagnosisView(
                     context, run.run_id, actor, lambda: tabs.set_value("Diagnosis")
                 )
+            with self._panels["Debug"]:
+                self._debug = DebugView(context, run.run_id, actor, lambda: tabs.set_value("Debug"))
             with self._panels["Steps"]:
                 self._steps = StepsView()
             with self._panels["Resources"]:
@@ -144,6 +147,7 @@ class RunPage:
             with self._pill_place:
                 pill(run.status)
         self._show_buttons(run)
+        self._debug.set(run)
         self._warn(before, run)
         self._say.set_text(
             words.saying(run.model_copy(update={"conditions": ()}))

@@ -13,6 +13,7 @@ from control_plane.command_side import StartRequest
 from control_plane.context import Context
 from control_plane.dashboard import words
 from control_plane.read_model import WorkflowView
+from control_plane.waiting import VISIBLE_SECONDS
 from runplane.contract.errors import InvalidInput, RunplaneError
 from runplane.contract.run import Actor
 
@@ -47,6 +48,9 @@ class StartForm:
                 self._pool = (
                     ui.input("Pool", value=view.definition.pool).classes("rp-grow").props("outlined dense")
                 )
+            self._points = ui.input("Hold at", placeholder="step:*, step:NAME, FILE:LINE").classes("w-full")
+            self._points.props["hint"] = "Breakpoints, separated by commas; step:* walks it from step to step"
+            self._points.props("outlined dense")
             self._said = ui.label().classes("rp-red rp-say").props("role=alert")
             ui.button("Start", icon="play_arrow").props("unelevated no-caps type=submit")
 
@@ -99,9 +103,11 @@ class StartForm:
                 workflow=self._view.name,
                 params=self._values(),
                 host=self._host.value or None,
+                breakpoints=_places(self._points.value),
                 pool=(self._pool.value or None) if self._pool.value != self._view.definition.pool else None,
             )
             accepted = await self._context.command_side.start_run(request, self._actor)
+            await self._context.read_model.wait_for(accepted.seq, VISIBLE_SECONDS)
         except RunplaneError as error:
             self._tell(_by_field(error), error.message)
             return
@@ -123,6 +129,10 @@ class StartForm:
             else:
                 control.props(f"color={'negative' if fault else 'primary'}")
         self._said.set_text("" if known and len(faults) == 1 else message)
+
+
+def _places(text: str | None) -> tuple[str, ...]:
+    return tuple(place.strip() for place in (text or "").split(",") if place.strip())
 
 
 def _by_field(error: RunplaneError) -> dict[str, str]:

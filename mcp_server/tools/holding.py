@@ -5,7 +5,7 @@ from mcp_server.tools.arguments import Reason, RunIdArgument
 from mcp_server.tools.call import Call, run_id_of, unknown_run
 from mcp_server.waiting import until
 from runplane.contract.errors import NotFound
-from runplane.contract.run import Run, Status
+from runplane.contract.run import Held, Run, Status
 
 AT_ONCE = 2.0
 LIMIT = 20.0
@@ -37,18 +37,19 @@ async def continue_workflow(call: Call, *, run_id: RunIdArgument, reason: Reason
     """Let a paused run go on. The time it was held counts for no timeout."""
     checked = run_id_of(run_id)
     try:
+        before = (await call.client.get_run(checked)).held
         answer = await call.client.continue_run(checked, reason=reason, wait=AT_ONCE)
     except NotFound:
         raise unknown_run(checked) from None
     run = await until(
         call.client,
         checked,
-        lambda run: run.status is not Status.PAUSED,
+        lambda run: run.held != before,  # it may be held again at once, at the next breakpoint
         timeout=LIMIT,
         tell=call.telling("waiting for it to go on", LIMIT),
         known=answer.run,
     )
-    return PauseResult(message=_continued(run), run_id=checked, status=run.status, held=run.held)
+    return PauseResult(message=_continued(run, before), run_id=checked, status=run.status, held=run.held)
 
 
 def _is_held_or_over(run: Run) -> bool:
@@ -66,9 +67,11 @@ def _paused(run: Run) -> str:
     return _unheard(run)
 
 
-def _continued(run: Run) -> str:
-    if run.status is Status.PAUSED:
+def _continued(run: Run, before: Held | None) -> str:
+    if run.held is not None and run.held == before:
         return _unheard(run)
+    if run.held is not None:
+        return f"{run.run_id} went on and is held again, at {run.held.at} ({run.held.reason})."
     held = run.attempts[-1].held_seconds if run.attempts else 0.0
     return f"{run.run_id} is {run.status}; it was held for {held:.1f} s in all."
 

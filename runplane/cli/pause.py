@@ -51,9 +51,14 @@ def go_on(*, run_id: str, reason: str | None, as_json: bool) -> None:
     """Let RUN go on where it was paused."""
 
     async def work(client: Client) -> Commanded:
+        before = (await client.get_run(run_id)).held
         answer = await client.continue_run(run_id, reason=reason, wait=AT_ONCE)
-        run = await wait_until(client, answer.run, _goes_on, limit=LIMIT)
-        if not _goes_on(run):
+
+        def goes_on(run: Run) -> bool:
+            return run.held != before  # it may be held again at once, at the next breakpoint
+
+        run = await wait_until(client, answer.run, goes_on, limit=LIMIT)
+        if not goes_on(run):
             raise _not_heard(run)
         return answer.model_copy(update={"run": run})
 
@@ -63,15 +68,12 @@ def go_on(*, run_id: str, reason: str | None, as_json: bool) -> None:
         return
     run = answer.run
     held = run.attempts[-1].held_seconds if run.attempts else 0.0
-    write(f"{run.run_id} is {run.status}; it was held for {show_duration(held)} in all\n")
+    where = f", held at {one_line(run.held.at)}" if run.held is not None and run.held.at is not None else ""
+    write(f"{run.run_id} is {run.status}{where}; it was held for {show_duration(held)} in all\n")
 
 
 def _is_held_or_over(run: Run) -> bool:
     return run.status is Status.PAUSED or run.status.ended
-
-
-def _goes_on(run: Run) -> bool:
-    return run.status is not Status.PAUSED
 
 
 def _not_heard(run: Run) -> Problem:
