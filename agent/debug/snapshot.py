@@ -1,6 +1,7 @@
 """What can be seen where a program is stopped at a line, in bounded size. Asked over a link; tells nothing."""
 
 import ast
+import json
 from typing import Any
 
 from agent.debug.link import DebugLink
@@ -13,7 +14,7 @@ MOST_FRAMES = 50
 MOST_VARIABLES = 200
 MOST_BYTES = 4_000
 """Of one value."""
-_SIMPLE = frozenset({"int", "float", "bool", "str", "NoneType"})
+_PLAIN = frozenset({"int", "float", "bool", "str", "NoneType", "list", "tuple", "dict"})
 _GROUPS = frozenset({"special variables", "function variables", "class variables", "protected variables"})
 
 
@@ -60,16 +61,14 @@ async def members_of(link: DebugLink, reference: int) -> tuple[Variable, ...]:
 
 
 def variable_of(name: str, raw: dict[str, Any]) -> Variable:
-    """A variable as the debugger describes it: a simple value as JSON, any other as its program writes it."""
+    """A variable as the debugger describes it: as JSON where it is plain data, else as its program writes it."""
     kind, text = str(raw.get("type") or "object"), str(raw.get("value", raw.get("result", "")))
     value: Any = text
-    if kind in _SIMPLE:
+    if kind in _PLAIN:
         try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            value = text
-    if isinstance(value, float) and (value != value or abs(value) == float("inf")):  # noqa: PLR0124 - NaN
-        value = text
+            value = json.loads(json.dumps(ast.literal_eval(text), allow_nan=False))
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            value = text  # it is cut, or holds what JSON has not
     value = shown({name: value})[name]
     beginning, size = cut(value, MOST_BYTES)
     return Variable(name=name[:200], type=kind[:100], value=beginning, truncated=size is not None, bytes=size)

@@ -27,7 +27,7 @@ from control_plane.dashboard.variable_rows import scope_rows
 from control_plane.read_model import EventFilter
 from control_plane.waiting import until
 from runplane.conditions import ConditionError, value_of
-from runplane.contract.debugging import Frame, Scope
+from runplane.contract.debugging import Frame, Scope, shown_value
 from runplane.contract.errors import RunplaneError
 from runplane.contract.events import BreakpointsSet, ExpressionEvaluated, VariablesSet
 from runplane.contract.run import Actor, Run, Status
@@ -233,7 +233,7 @@ class DebugView:
             ExpressionEvaluated(expression=expression)
         ]
         text = (
-            json.dumps(told.result.value, ensure_ascii=False)
+            shown_value(told.result)
             if told.result is not None
             else (told.error or "its host has not answered yet").strip().splitlines()[-1]
         )

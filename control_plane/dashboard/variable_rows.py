@@ -7,7 +7,7 @@ from typing import Any
 from nicegui import ui
 
 from control_plane.dashboard import words
-from runplane.contract.debugging import Scope, Variable, shortened
+from runplane.contract.debugging import Scope, Variable, shortened, shown_value
 
 MOST_ROWS = 200
 MOST_MEMBERS = 100
@@ -36,10 +36,10 @@ def _row(scope: str, one: Variable, change: Change | None) -> None:
         if isinstance(one.value, dict | list):
             with ui.element("details").classes("rp-grow"):
                 with ui.element("summary").classes("rp-mono rp-breaks"):
-                    ui.label(_text(one.value, one))
+                    ui.label(_shown(one))
                 _members(one.value, 1)
         else:
-            ui.label(_text(one.value, one)).classes("rp-mono rp-breaks rp-grow")
+            ui.label(_shown(one)).classes("rp-mono rp-breaks rp-grow")
         if change is not None:
             _pencil(scope, one, change)
 
@@ -80,6 +80,10 @@ def _members(value: Any, depth: int) -> None:
             ui.label(f"and {len(items) - MOST_MEMBERS} more").classes("rp-soft")
 
 
-def _text(value: Any, one: Variable | None = None) -> str:
-    text = words.one_line(json.dumps(value, ensure_ascii=False), _LONGEST)
-    return f"{text} … ({one.bytes} bytes)" if one is not None and one.truncated else text
+def _shown(one: Variable) -> str:
+    text = words.one_line(shown_value(one), _LONGEST)
+    return f"{text} … ({one.bytes} bytes)" if one.truncated else text
+
+
+def _text(value: Any) -> str:
+    return words.one_line(json.dumps(value, ensure_ascii=False), _LONGEST)

@@ -9,7 +9,7 @@ from mcp_server.tools.arguments import RunIdArgument
 from mcp_server.tools.call import Call, run_id_of, unknown_run
 from mcp_server.waiting import until
 from runplane.contract.commands import DebugMode
-from runplane.contract.debugging import Variables
+from runplane.contract.debugging import Variables, shown_value
 from runplane.contract.errors import NotFound
 from runplane.contract.run import Run, Status
 
@@ -161,7 +161,7 @@ async def evaluate_expression(
     except NotFound:
         raise unknown_run(checked) from None
     said = (
-        f"{expression[:200]} is {found.result.value!r} ({found.result.type})."
+        f"{expression[:200]} is {shown_value(found.result)} ({found.result.type})."
         if found.result is not None
         else ""
     )

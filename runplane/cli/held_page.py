@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from runplane.cli.terminal import clean, draw, one_line, plain, say, write
-from runplane.contract.debugging import Frame, Scope, Variable, Variables
+from runplane.contract.debugging import Frame, Scope, Variable, Variables, shown_value
 from runplane.contract.run import Run
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def _draw_scope(run_id: str, scope: Scope, *, is_full: bool) -> None:
 def _value(one: Variable, *, is_full: bool) -> "Text":
     from rich.text import Text
 
-    text = json.dumps(one.value, ensure_ascii=False, indent=2 if is_full else None)
+    text = shown_value(one)
+    if is_full and isinstance(one.value, dict | list):
+        text = json.dumps(one.value, ensure_ascii=False, indent=2)
     shown = clean(text) if is_full else one_line(text, _LONGEST)
     return Text(f"{shown} … ({one.bytes} bytes)" if one.truncated else shown)
 

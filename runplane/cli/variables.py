@@ -11,7 +11,7 @@ from runplane.cli.problem import Exit, Problem
 from runplane.cli.session import talk
 from runplane.cli.terminal import clean, one_line, say, write, write_json
 from runplane.client import Client, Evaluation
-from runplane.contract.debugging import Scope, Variables
+from runplane.contract.debugging import Scope, Variables, shown_value
 from runplane.contract.run import Run
 
 WAIT = 10.0
@@ -77,8 +77,7 @@ def _evaluate(run_id: str, expression: str, frame: int, *, as_json: bool) -> int
     if as_json:
         write_json(found)
     elif found.result is not None:
-        value = json.dumps(found.result.value, ensure_ascii=False)
-        write(f"{one_line(value, WHOLE)}  ({one_line(found.result.type)})\n")
+        write(f"{one_line(shown_value(found.result), WHOLE)}  ({one_line(found.result.type)})\n")
         if found.members:
             draw_seen(run_id, Variables(scopes=(Scope(name="members", variables=found.members),)))
     elif found.error is not None:

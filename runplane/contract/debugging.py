@@ -88,6 +88,13 @@ def type_of(value: JsonValue) -> str:
             return "object"
 
 
+def shown_value(variable: Variable) -> str:
+    """The value for people: as JSON, or as the program writes it where it is nothing that JSON has."""
+    if isinstance(variable.value, str) and variable.type not in ("string", "str"):
+        return variable.value
+    return json.dumps(variable.value, ensure_ascii=False)
+
+
 def cut(value: JsonValue, most_bytes: int) -> tuple[JsonValue, int | None]:
     """The value, or the beginning of it that takes about so many bytes as JSON; then how many the whole takes."""
     size = _size(value)

@@ -194,7 +194,7 @@ async def test_a_program_that_knows_nothing_of_us_is_held_at_its_lines(
         await held(client, run_id, "plain.py:13")
         seen = await call(client, "inspect_variables", run_id=run_id)
         assert values(seen, "locals")["count"] == 4
-        assert values(seen, "locals")["found"] == "[0, 1, 4, 9]"
+        assert values(seen, "locals")["found"] == [0, 1, 4, 9]
         assert [frame["function"] for frame in seen["stack"]] == ["main", "<module>"]
         stepped = await call(client, "step_workflow", run_id=run_id, mode="into")
         assert stepped["held"]["at"] == "plain.py:5"

@@ -137,7 +137,7 @@ async def test_it_is_held_at_a_line_stepped_changed_and_goes_on(bench: Bench, pl
     assert isinstance(bad.data, ExpressionEvaluated)
     assert good.actor.principal == "operator"
     assert good.data.result is not None
-    assert (good.data.result.type, good.data.result.value) == ("list", "[8, 4, {'a': 8}]")
+    assert (good.data.result.type, good.data.result.value) == ("list", [8, 4, {"a": 8}])
     assert [one.value for one in good.data.members][:2] == [8, 4]
     assert bad.data.error is not None
     assert "nothing" in bad.data.error
