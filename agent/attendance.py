@@ -13,6 +13,7 @@ from agent.environment import names_secrets, secrets_masked
 from agent.hall import Hall
 from agent.holding import Holding
 from agent.lines import Lines
+from agent.process.run_directory import RunDirectory
 from agent.process.tree import AttemptProcess
 from agent.reporting import Reporting
 from agent.story import Story
@@ -128,8 +129,8 @@ class Attendance:
                 at_once=lambda: self.holding.boundaries.is_asked,
             )
             self._spawn(following)
-        if spec.debug:
-            self._spawn(self.holding.lines.follow())
+        if spec.debug or RunDirectory(self._process.directory).debug_socket.exists():
+            self.holding.lines.begin()
         if spec.timeout is not None:
             self._spawn(self.ending.until_timeout(spec.timeout))
         if spec.limits.memory is not None or spec.limits.processes is not None:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from agent.debug.attaching import attach
 from agent.debug.link import Body, DebuggerError, DebugLink
 from agent.debug.snapshot import locals_of, members_of, reference_of, stack_of, variable_of
 from agent.debug.source import place_of
@@ -44,6 +45,7 @@ _PAUSE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.5
 _MOST_BYTES = 64 << 10
 _ABSENT_SECONDS = 20.0
+_ATTACH_SECONDS = 15.0
 _CONDITION = "breakpoints"
 _GO_ON: dict[Until | None, str] = {"over": "next", "into": "stepIn", "out": "stepOut"}
 
@@ -74,6 +76,8 @@ class Lines:
         self._mask = mask
         self._tell_condition = tell_condition
         self._raised = False
+        self._is_followed = False
+        self._connected = asyncio.Event()
         self._link: DebugLink | None = None
         self._thread = 0
         self._stopped = asyncio.Event()
@@ -83,6 +87,12 @@ class Lines:
         """Whether the program's debugger can be asked."""
         return self._link is not None
 
+    def begin(self) -> None:
+        """Keep in touch with the program's debugger from here on."""
+        if not self._is_followed:
+            self._is_followed = True
+            self._spawn(self.follow())
+
     async def follow(self) -> None:
         """Keep in touch with the program's debugger until the program is gone."""
         pause, waited = _FIRST_SECONDS, 0.0
@@ -90,6 +100,7 @@ class Lines:
             link = await DebugLink.connect(self._directory.debug_socket, self._heard)
             if link is not None:
                 pause, waited, self._link = _FIRST_SECONDS, 0.0, link
+                self._connected.set()
                 await self._set_as_told()
                 await self._say_why_not()
                 self._stopped.set()
@@ -164,17 +175,37 @@ class Lines:
         for point in points:
             if not is_line(point.location):
                 continue
-            if not self._story.spec.debug and not self.is_there:
-                return InvalidInput(
-                    f"{point.location}: {self._story.run_id} does not run under a debugger, so it stops at no line: "
-                    f"start one with runplane run {self._story.spec.workflow} --debug --break {point.location}",
-                    code="not_debugged",
-                )
             try:
                 place_of(point.location, self._workspace)
             except InvalidInput as error:
                 return error
         return None
+
+    async def attach(self, points: tuple[Breakpoint, ...]) -> InvalidInput | None:
+        """Start the debugger in a program that was started without it; why that cannot be, else None."""
+        why = None
+        try:
+            self._directory.write_debug({"files": files_of(points, self._workspace)})
+            await attach(self._process.main.pid, self._directory.path)
+            self.begin()
+            async with asyncio.timeout(_ATTACH_SECONDS):
+                await self._connected.wait()
+        except DebuggerError as error:
+            why = str(error)
+        except TimeoutError:
+            why = (
+                f"its debugger has not answered within {_ATTACH_SECONDS:g} s; its standard error may say why"
+            )
+        except OSError as error:
+            why = f"its run directory takes nothing more ({error.strerror})"
+        if why is None:
+            return None
+        first = next(point.location for point in points if is_line(point.location))
+        return InvalidInput(
+            f"{first}: {self._story.run_id} was not started with its debugger, and it cannot be attached to ({why}): "
+            f"start one with runplane run {self._story.spec.workflow} --break {first}",
+            code="not_debugged",
+        )
 
     def are_set(self) -> None:
         """The story has other breakpoints now, and all of them can be held at."""

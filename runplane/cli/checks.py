@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from runplane.cli.attach_check import attach_check
 from runplane.cli.broker import OLDEST, find_binary, version_of
 from runplane.cli.findings import Finding, Verdict
 from runplane.cli.home import Home
@@ -31,7 +32,7 @@ def examine(home: Home) -> list[Finding]:
     """Every check, in the order of the table."""
     checks: tuple[Callable[[], Finding], ...] = (
         _runplane, _python, _broker, lambda: _home(home), lambda: _secrets(home), lambda: _disk(home),
-        _open_files, _pidfd, _subreaper, _cgroup, _limits, _ptrace, _pressure, _clock,
+        _open_files, _pidfd, _subreaper, _cgroup, _limits, _ptrace, attach_check, _pressure, _clock,
     )  # fmt: skip
     return [check() for check in checks]
 

@@ -9,6 +9,8 @@ import anyio
 import pytest
 
 from runplane.bus import Bus
+from runplane.cli.attach_check import attach_check
+from runplane.cli.findings import Verdict
 from runplane.contract.commands import (
     ContinueRun,
     EvaluateExpression,
@@ -249,12 +251,23 @@ async def test_what_cannot_be_is_refused_in_words(bench: Bench, place: Path) -> 
         assert run.failure is not None
         assert (run.status, run.failure.kind) == ("failed", kind)
 
-    plain = await start(bench, place, count=10**6, debug=False)
-    await bench.running(plain)
-    order = SetBreakpoints(run_id=plain, breakpoints=points("program.py:14"))
-    assert (await refused(bench, plain, await bench.order(order))).code == "not_debugged"
-    await bench.order(KillRun(run_id=plain, force=True))
-    await bench.ended(plain)
+
+async def test_a_program_that_was_started_without_is_attached_to_where_the_machine_allows_it(
+    bench: Bench, place: Path
+) -> None:
+    run_id = await start(bench, place, count=10**6, debug=False)
+    await bench.running(run_id)
+    command_id = await bench.order(SetBreakpoints(run_id=run_id, breakpoints=points("program.py:14")))
+    found = await anyio.to_thread.run_sync(attach_check)
+    if found.verdict is Verdict.OK:
+        await held(bench, run_id, "program.py:14")
+    else:
+        refusal = await refused(bench, run_id, command_id)
+        assert (refusal.code, "cannot be attached to" in refusal.message) == ("not_debugged", True)
+        assert "--break program.py:14" in refusal.message
+        assert (await bench.state(run_id)).status == "running"
+    await bench.order(KillRun(run_id=run_id, force=True))
+    await bench.ended(run_id)
 
 
 async def test_a_pause_stops_it_at_a_line_where_it_comes_to_one(bench: Bench, place: Path) -> None:
