@@ -27,12 +27,13 @@ from runplane.contract.events import (
     ConditionCleared,
     ConditionRaised,
     ExpressionEvaluated,
+    RunContinued,
     RunPaused,
     Until,
     VariablesSet,
 )
 from runplane.contract.ids import derive_record_id
-from runplane.contract.run import Actor, Condition, Status
+from runplane.contract.run import Actor, Condition, Run, Status
 from runplane.contract.spec import Breakpoint
 from runplane.contract.value import Value
 from runplane.core.debugging import is_line
@@ -258,6 +259,8 @@ class Lines:
     def _heard(self, event: str, _body: Body) -> None:
         if event in ("stopped", "continued"):
             self._stopped.set()
+        elif event == "left":  # an editor, with breakpoints of its own
+            self._spawn(self._set_as_told())
 
     async def _until_lost(self, link: DebugLink) -> None:
         lost = asyncio.ensure_future(link.lost.wait())
@@ -282,6 +285,8 @@ class Lines:
             try:
                 stop = (await link.ask("runplane")).get("stop")
                 run = self._story.state.run
+                if run is not None and run.status is Status.PAUSED:
+                    run = await self._gone_on(run, stop)
                 if stop is None or run is None or run.status is not Status.RUNNING:
                     return
                 self._thread = int(stop.get("threadId", 0))
@@ -296,6 +301,17 @@ class Lines:
                 )
                 return
             await self._tell_stop(stop, seen)
+
+    async def _gone_on(self, run: Run, stop: Body | None) -> Run | None:
+        """It was held at a line, and an editor has let it go on."""
+        at = run.held.at if run.held is not None else None
+        number = int(stop["number"]) if stop is not None else None
+        if at is None or not is_line(at) or number == self._story.state.debugging.stop:
+            return run
+        held = max(0.0, (now() - run.held.since).total_seconds()) if run.held is not None else 0.0
+        await self._story.tell(self._story.fact(RunContinued(by="an editor", held_seconds=round(held, 3))))
+        self._moving.set()
+        return self._story.state.run
 
     async def _tell_stop(self, stop: Body, seen: dict[str, Any]) -> None:
         debugging, run = self._story.state.debugging, self._story.state.run

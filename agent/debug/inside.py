@@ -173,6 +173,8 @@ class Session:
                 if not message.get("success") and self._stop is None:
                     self._stop = request.get("stop")  # it did not go on
                 client.tell({**message, "request_seq": request["seq"]})
+                if request["command"] == "configurationDone" and self._stop is not None:
+                    client.tell({"seq": 0, "type": "event", "event": "stopped", "body": self._stop})
         elif kind == "event":
             if message["event"] == "stopped":
                 self._stops += 1
@@ -207,9 +209,11 @@ class Session:
                 client.answer(request, {"stop": self._stop, "pid": os.getpid()})
             elif command in ("disconnect", "terminate"):
                 client.answer(request, {})  # the session outlives whoever looks at it
+                for other in self._clients:
+                    other.tell({"seq": 0, "type": "event", "event": "left", "body": {}})
             else:
                 self._seq += 1
-                asked = {"seq": request.get("seq")}
+                asked: Message = {"seq": request.get("seq"), "command": command}
                 if command in _GO_ON:
                     # It may stop again before the answer comes.
                     asked["stop"], self._stop = self._stop, None

@@ -42,6 +42,7 @@ VERBS: dict[str, Verb] = {
     "step": Verb("runplane.cli.step:step", "Let a held run go on to its next boundary or line."),
     "break": Verb("runplane.cli.breakpoints:set_break", "Hold a run where it comes to a step or a line."),
     "vars": Verb("runplane.cli.variables:variables", "Show, or change, the variables of a run."),
+    "debug": Verb("runplane.cli.debug:debug", "Show where a run is held, or let an editor debug it."),
     "events": Verb("runplane.cli.events:events", "Show the audit log."),
     "replay": Verb("runplane.cli.replay:replay", "Show a run as it was at any moment."),
     "rebuild": Verb(

@@ -1,6 +1,9 @@
 """A run is held, looked into, changed, stepped and let go, by an MCP client and at a terminal, on the whole system."""
 
 import json
+import signal
+import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult, TextContent
 
-from tests.running_system import REPOSITORY, RunningSystem
+from tests.running_system import PROGRAM, REPOSITORY, RunningSystem
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -145,7 +148,7 @@ async def test_it_is_done_at_a_terminal_and_outlives_agent_and_control_plane(sys
     assert system.run("vars", run_id).returncode == 0
 
 
-PROGRAM = """\
+PLAIN = """\
 import subprocess
 import sys
 
@@ -166,10 +169,79 @@ main()
 """
 
 
+class Editor:
+    """Speaks the Debug Adapter Protocol as an editor does."""
+
+    def __init__(self, port: int) -> None:
+        self._file = socket.create_connection(("127.0.0.1", port), timeout=20).makefile("rwb")
+        self._seq = 0
+        self.events: list[dict[str, Any]] = []
+
+    def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
+        self._seq += 1
+        message = {"seq": self._seq, "type": "request", "command": command, "arguments": arguments}
+        body = json.dumps(message, indent=1).encode()
+        self._file.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        self._file.flush()
+        while True:
+            answer = self._read()
+            if answer["type"] == "response" and answer["request_seq"] == self._seq:
+                assert answer["success"], answer
+                return dict(answer.get("body") or {})
+
+    def until(self, event: str) -> dict[str, Any]:
+        while not any(one["event"] == event for one in self.events):
+            self._read()
+        return next(one for one in self.events if one["event"] == event)
+
+    def _read(self) -> dict[str, Any]:
+        length = int(self._file.readline().partition(b":")[2])
+        self._file.readline()
+        message: dict[str, Any] = json.loads(self._file.read(length))
+        if message["type"] == "event":
+            self.events.append(message)
+        return message
+
+
+def _is_debugged_by_an_editor(system: RunningSystem, run_id: str) -> None:
+    """By what `runplane debug --attach` prints; afterwards it is held where it was."""
+    with subprocess.Popen(
+        [*PROGRAM, "debug", run_id, "--attach", "--json"], env=system.env, stdout=subprocess.PIPE, text=True
+    ) as served:
+        try:
+            assert served.stdout is not None
+            configuration = json.loads(served.stdout.readline())
+            assert (configuration["type"], configuration["request"]) == ("debugpy", "attach")
+            editor = Editor(configuration["connect"]["port"])
+            assert editor.ask("initialize", adapterID="python", pathFormat="path")[
+                "supportsConditionalBreakpoints"
+            ]
+            editor.ask("attach", **configuration)
+            editor.until("initialized")
+            editor.ask("configurationDone")
+            thread = editor.until("stopped")["body"]["threadId"]
+            frames = editor.ask("stackTrace", threadId=thread)["stackFrames"]
+            assert (frames[0]["name"], frames[0]["line"]) == ("square", 5)
+            editor.events.clear()
+            editor.ask("next", threadId=thread)
+            editor.until("stopped")
+
+            def line() -> str:
+                run = json.loads(system.run("status", run_id, "--json").stdout)
+                return str((run["held"] or {}).get("at"))
+
+            system.until(lambda: line() == "plain.py:6", "its story says what the editor did")
+            editor.ask("disconnect")
+            assert line() == "plain.py:6"
+        finally:
+            served.send_signal(signal.SIGINT)
+    assert served.returncode == 130
+
+
 async def test_a_program_that_knows_nothing_of_us_is_held_at_its_lines(
     system: RunningSystem, tmp_path: Path
 ) -> None:
-    (tmp_path / "plain.py").write_text(PROGRAM)
+    (tmp_path / "plain.py").write_text(PLAIN)
     (tmp_path / "workflow.yaml").write_text(
         "name: plain\ncommand: [python, plain.py, '{count}']\nworkspace: .\n"
         "params: {type: object, properties: {count: {type: integer, default: 6}}}\n"
@@ -204,8 +276,9 @@ async def test_a_program_that_knows_nothing_of_us_is_held_at_its_lines(
         told = [(one["type"], one["actor"], one["via"]) for one in events["events"]]
         assert ("ExpressionEvaluated", "operator", "mcp") in told
 
+    _is_debugged_by_an_editor(system, run_id)
     text = system.run("vars", run_id)
-    assert "▶    5      result = number * number" in text.stdout
+    assert "▶    6      return result" in text.stdout
     assert system.run("vars", run_id, "--eval", "number * 100").stdout.startswith("400 ")
     assert "ZeroDivisionError" in system.run("vars", run_id, "--eval", "1 / 0").stdout
     stepped_out = system.run("step", run_id, "--out")
