@@ -68,7 +68,7 @@ def _door(run: Run, directory: Path | None) -> Path:
         raise Problem(
             f"{run.run_id} has no debugger here: its host is {run.host or 'none yet'}, and this home is {home.path}",
             hint=f"type this on that host, as its agent's user; a run has a debugger where it was started with "
-            f"`runplane run {run.workflow} --debug`, or once `runplane break {run.run_id} FILE:LINE` has attached to it",
+            f"`runplane run {run.workflow} --debug`, or once `runplane break {run.run_id} FILE:LINE` attached to it",
             exit_code=Exit.CONFLICT,
         )
     return door
