@@ -26,7 +26,6 @@ from runplane.contract.events import (
 )
 from runplane.contract.run import Status
 from runplane.contract.value import Value
-from runplane.core.debugging import is_line
 
 log = logging.getLogger("agent.holding")
 
@@ -120,14 +119,8 @@ class Holding:
 
     async def _set(self, fact: BreakpointsSet) -> Value:
         """The debugger has those at lines before they are told."""
-        before = self._story.state.run.breakpoints if self._story.state.run is not None else ()
-        new = tuple(point for point in fact.breakpoints if point not in before)
-        problem = self.lines.why_not(new)
-        is_new_line = any(is_line(point.location) for point in new)
-        if problem is None and is_new_line and not self._story.spec.debug and not self.lines.is_there:
-            problem = await self.lines.attach(fact.breakpoints)
+        problem = await self.lines.set_breakpoints(fact.breakpoints)
         if problem is None:
-            await self.lines.set_breakpoints(fact.breakpoints)
             return fact
         return CommandRejected(
             command=SetBreakpoints.__name__, code=problem.error_code, message=problem.message

@@ -21,7 +21,15 @@ from agent.launch import launched, started_or_never
 from agent.process.errors import RunDirectoryError
 from agent.process.tree import AttemptProcess
 from agent.story import Story
-from runplane.contract.commands import DiagnoseRun, EvaluateExpression, ForceCompleteRun, RunCommand, StartRun
+from runplane.contract.commands import (
+    DiagnoseRun,
+    EvaluateExpression,
+    ForceCompleteRun,
+    KillRun,
+    RestartRun,
+    RunCommand,
+    StartRun,
+)
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import Unavailable
 from runplane.contract.events import (
@@ -78,6 +86,8 @@ class Keeper:
         data = order.data
         if not isinstance(data, get_args(RunCommand)):
             return True
+        if self._attendance is not None and isinstance(data, KillRun | RestartRun | ForceCompleteRun):
+            self._attendance.holding.lines.give_up()
         if self._elsewhere.unheard or isinstance(data, ForceCompleteRun):
             await self._elsewhere.listen()
         async with self._lock:

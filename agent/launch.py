@@ -8,7 +8,7 @@ from agent import environment, receipts, workspace
 from agent.debug.program import debugged
 from agent.debug.source import place_of
 from agent.hall import Hall
-from agent.lines import files_of
+from agent.line_breakpoints import files_of
 from agent.process.errors import LaunchError, RunDirectoryError
 from agent.process.launcher import LaunchRequest
 from agent.process.limit_groups import Bounds

@@ -14,8 +14,8 @@ from typing import Any
 from agent.debug.attaching import attach
 from agent.debug.link import Body, DebuggerError, DebugLink
 from agent.debug.snapshot import locals_of, members_of, reference_of, stack_of, variable_of
-from agent.debug.source import place_of
 from agent.environment import masked_value
+from agent.line_breakpoints import LineBreakpoints
 from agent.process.run_directory import RunDirectory
 from agent.process.tree import AttemptProcess
 from agent.story import Story
@@ -24,8 +24,6 @@ from runplane.contract.envelope import Envelope
 from runplane.contract.errors import InvalidInput, Unavailable
 from runplane.contract.events import (
     CommandRejected,
-    ConditionCleared,
-    ConditionRaised,
     ExpressionEvaluated,
     RunContinued,
     RunPaused,
@@ -33,7 +31,7 @@ from runplane.contract.events import (
     VariablesSet,
 )
 from runplane.contract.ids import derive_record_id
-from runplane.contract.run import Actor, Condition, Run, Status
+from runplane.contract.run import Actor, Run, Status
 from runplane.contract.spec import Breakpoint
 from runplane.contract.value import Value
 from runplane.core.debugging import is_line
@@ -47,7 +45,6 @@ _AGAIN_SECONDS = 0.5
 _MOST_BYTES = 64 << 10
 _ABSENT_SECONDS = 20.0
 _ATTACH_SECONDS = 15.0
-_CONDITION = "breakpoints"
 _GO_ON: dict[Until | None, str] = {"over": "next", "into": "stepIn", "out": "stepOut"}
 
 
@@ -75,8 +72,8 @@ class Lines:
         self._moving = moving
         self._spawn = spawn
         self._mask = mask
-        self._tell_condition = tell_condition
-        self._raised = False
+        self._points = LineBreakpoints(story, self._directory, workspace, tell_condition=tell_condition)
+        self._attaching: asyncio.Future[str | None] | None = None
         self._is_followed = False
         self._connected = asyncio.Event()
         self._link: DebugLink | None = None
@@ -103,7 +100,7 @@ class Lines:
                 pause, waited, self._link = _FIRST_SECONDS, 0.0, link
                 self._connected.set()
                 await self._set_as_told()
-                await self._say_why_not()
+                await self._points.say_why_not()
                 self._stopped.set()
                 await self._until_lost(link)
                 self._link = None
@@ -114,7 +111,7 @@ class Lines:
                 waited, pause = waited + pause, min(pause * 1.5, _LONGEST_SECONDS)
                 if waited > _ABSENT_SECONDS:
                     waited = float("-inf")
-                    await self._raise(
+                    await self._points.doubt(
                         "its debugger has not answered since the start: either it is no Python program, or its "
                         "standard error says why. Breakpoints at lines hold nothing"
                     )
@@ -125,9 +122,9 @@ class Lines:
         if link is None:
             return None
         try:
-            threads = (await link.ask("threads")).get("threads", ())
+            threads = (await link.ask("threads", limit=_PAUSE_SECONDS)).get("threads", ())
             self._thread = int(threads[0]["id"])
-            await link.ask("pause", threadId=self._thread)
+            await link.ask("pause", limit=_PAUSE_SECONDS, threadId=self._thread)
             async with asyncio.timeout(_PAUSE_SECONDS):
                 while (stop := (await link.ask("runplane")).get("stop")) is None:  # noqa: ASYNC110 - the program is asked
                     await asyncio.sleep(0.01)
@@ -171,34 +168,41 @@ class Lines:
                 bounded = ExpressionEvaluated.model_validate(said)
                 await self._story.tell(self._story.fact(bounded, cause=order, actor=order.actor))
 
-    def why_not(self, points: tuple[Breakpoint, ...]) -> InvalidInput | None:
-        """Why the run cannot be held at one of these lines; None where it can be at all of them."""
-        for point in points:
-            if not is_line(point.location):
-                continue
-            try:
-                place_of(point.location, self._workspace)
-            except InvalidInput as error:
-                return error
-        return None
+    async def set_breakpoints(self, points: tuple[Breakpoint, ...]) -> InvalidInput | None:
+        """Have the program stop at these lines, and at no others; else why it cannot. Attaches where need be."""
+        new = tuple(point for point in points if point not in self._points.told)
+        problem = self._points.why_not(new)
+        is_new_line = any(is_line(point.location) for point in new)
+        if problem is None and is_new_line and not self._story.spec.debug and self._link is None:
+            problem = await self._attached(points)
+        if problem is None:
+            await self._points.set(self._link, points)
+        return problem
 
-    async def attach(self, points: tuple[Breakpoint, ...]) -> InvalidInput | None:
+    def are_set(self) -> None:
+        """The story has them now."""
+        if self._points.is_doubtful:
+            self._spawn(self._points.trust())
+
+    def give_up(self) -> None:
+        """The end of the run was ordered: nobody waits for its debugger any more."""
+        if self._attaching is not None:
+            self._attaching.cancel()
+        if self._link is not None:
+            self._link.close()
+
+    async def _attached(self, points: tuple[Breakpoint, ...]) -> InvalidInput | None:
         """Start the debugger in a program that was started without it; why that cannot be, else None."""
-        why = None
+        self._attaching = asyncio.ensure_future(self._attach(points))
         try:
-            self._directory.write_debug({"files": files_of(points, self._workspace)})
-            await attach(self._process.main.pid, self._directory.path)
-            self.begin()
-            async with asyncio.timeout(_ATTACH_SECONDS):
-                await self._connected.wait()
-        except DebuggerError as error:
-            why = str(error)
-        except TimeoutError:
-            why = (
-                f"its debugger has not answered within {_ATTACH_SECONDS:g} s; its standard error may say why"
-            )
-        except OSError as error:
-            why = f"its run directory takes nothing more ({error.strerror})"
+            await asyncio.wait({self._attaching})
+            if self._attaching.cancelled():
+                why: str | None = "its end was ordered meanwhile"
+            else:
+                why = self._attaching.result()
+        finally:
+            self._attaching.cancel()
+            self._attaching = None
         if why is None:
             return None
         first = next(point.location for point in points if is_line(point.location))
@@ -208,29 +212,26 @@ class Lines:
             code="not_debugged",
         )
 
-    def are_set(self) -> None:
-        """The story has other breakpoints now, and all of them can be held at."""
-        if self._raised:
-            self._raised = False
-            self._spawn(self._tell(ConditionCleared(type=_CONDITION)))
-
-    async def _say_why_not(self) -> None:
-        run = self._story.state.run
-        problem = self.why_not(run.breakpoints) if run is not None else None
-        if problem is not None:
-            await self._raise(problem.message)
-
-    async def _raise(self, detail: str) -> None:
-        self._raised = True
-        await self._tell(ConditionRaised(condition=Condition(type=_CONDITION, since=now(), detail=detail)))
-
-    async def _tell(self, fact: Value) -> None:
-        await self._tell_condition(fact)
+    async def _attach(self, points: tuple[Breakpoint, ...]) -> str | None:
+        try:
+            await self._points.set(None, points)
+            await attach(self._process.main.pid, self._directory.path)
+            self.begin()
+            async with asyncio.timeout(_ATTACH_SECONDS):
+                await self._connected.wait()
+        except DebuggerError as error:
+            return str(error)
+        except TimeoutError:
+            return (
+                f"its debugger has not answered within {_ATTACH_SECONDS:g} s; its standard error may say why"
+            )
+        except OSError as error:
+            return f"its run directory takes nothing more ({error.strerror})"
+        return None
 
     async def _set_as_told(self) -> None:
         async with self._lock:
-            run = self._story.state.run
-            await self.set_breakpoints(run.breakpoints if run is not None else ())
+            await self._points.set(self._link, self._points.told)
 
     async def _forget_pause(self, link: DebugLink) -> None:
         """It is held otherwise: it is not to stop once more when it goes on."""
@@ -238,23 +239,6 @@ class Lines:
             await link.ask("continue", limit=1.0, threadId=self._thread)
         except DebuggerError as error:
             log.info("%s: %s", self._story.run_id, error)
-
-    async def set_breakpoints(self, points: tuple[Breakpoint, ...]) -> None:
-        """Have the program stop at these lines, and at no others."""
-        files = files_of(points, self._workspace)
-        before = self._directory.read_debug()
-        try:
-            self._directory.write_debug({"files": files})
-        except OSError as error:
-            log.warning("%s: its breakpoints are not on disk: %s", self._story.run_id, error.strerror)
-        link = self._link
-        if link is None:
-            return
-        for path in {**before, **files}:
-            try:
-                await link.ask("setBreakpoints", source={"path": path}, breakpoints=files.get(path, []))
-            except DebuggerError as error:
-                log.warning("%s: breakpoints in %s: %s", self._story.run_id, path, error)
 
     def _heard(self, event: str, _body: Body) -> None:
         if event in ("stopped", "continued"):
@@ -353,24 +337,6 @@ class Lines:
         if not 0 <= number < len(ids):
             raise DebuggerError(f"there is no frame {number}: there are {len(ids)}, from 0")
         return link, ids[number]
-
-
-def files_of(points: tuple[Breakpoint, ...], workspace: str) -> dict[str, list[Body]]:
-    """Breakpoints at lines as the debugger takes them, by file; what cannot be there is left out."""
-    files: dict[str, list[Body]] = {}
-    for point in points:
-        if not is_line(point.location):
-            continue
-        try:
-            path, line = place_of(point.location, workspace)
-        except InvalidInput as error:
-            log.warning("%s", error.message)
-            continue
-        wanted: Body = {"line": line}
-        if point.condition is not None:
-            wanted["condition"] = point.condition
-        files.setdefault(str(path), []).append(wanted)
-    return files
 
 
 def _reason(stop: Body, at: str) -> str:

@@ -117,12 +117,14 @@ async def _run(*command: str) -> tuple[int, str]:
         async with asyncio.timeout(LIMIT_SECONDS):
             output, _ = await process.communicate()
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
         raise DebuggerError(
             f"{command[0]} has not come back within {LIMIT_SECONDS:g} s, and was ended"
         ) from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
     return process.returncode or 0, output.decode("utf-8", "replace")
 
 

@@ -223,6 +223,7 @@
       const until = step.to ?? now;
       name.textContent = step.name;
       name.title = step.name;
+      name.style.paddingLeft = `${(step.depth ?? 0) * 14}px`;
       const bar = track.firstChild;
       bar.className = `rp-fill-${HUES[state]}${state === 'started' ? ' rp-grows' : ''}`;
       bar.style.marginLeft = `${(100 * (step.from - begin)) / whole}%`;

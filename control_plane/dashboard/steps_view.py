@@ -10,9 +10,11 @@ from control_plane.dashboard import words
 from control_plane.dashboard.following import call
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import StepCompleted, StepFailed, StepStarted
+from runplane.contract.steps import depth_of
 
 STEPS = frozenset({StepStarted.__name__, StepCompleted.__name__, StepFailed.__name__})
 _LONGEST_VALUE = 4_000
+_DEEPEST = 8
 
 
 class StepsView:
@@ -53,6 +55,7 @@ def _row(envelope: Envelope) -> dict[str, Any] | None:
     return {
         "name": words.one_line(data.name, 80),
         "index": data.index,
+        "depth": min(depth_of(data.key), _DEEPEST),
         "at": at,
         "attempt": envelope.attempt,
         **told,

@@ -12,6 +12,7 @@ from runplane.cli.session import talk
 from runplane.cli.terminal import draw, one_line, plain, say, write_json
 from runplane.client import Client, StepView
 from runplane.contract.run import Run
+from runplane.contract.steps import depth_of
 
 _STYLES = {"completed": "green", "failed": "red"}
 _LONGEST = 60
@@ -49,7 +50,7 @@ def _draw(run: Run, found: tuple[StepView, ...]) -> None:
         table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1)
     for step in found:
         table.add_row(
-            plain("  " * depth_of(step) + one_line(step.name, _LONGEST)),
+            plain("  " * depth_of(step.key) + one_line(step.name, _LONGEST)),
             plain(*_state(run, step)),
             str(step.attempt) if step.attempt is not None else NOTHING,
             _took(run, step),
@@ -57,12 +58,6 @@ def _draw(run: Run, found: tuple[StepView, ...]) -> None:
             plain(one_line(step.error, _LONGEST) if step.error else _value(step.result)),
         )
     draw(table)
-
-
-def depth_of(step: StepView) -> int:
-    """How many steps it lies within. A forked child's place begins with ``@PID/``, which is no step."""
-    places = (step.key or "").split("/")
-    return max(0, len([place for place in places if place and not place.startswith("@")]) - 1)
 
 
 def _is_over(run: Run, step: StepView) -> bool:

@@ -317,13 +317,17 @@ async def test_threads_and_huge_and_recursive_variables_are_bounded(bench: Bench
 
 async def test_a_program_that_ends_badly_ends_as_it_would(bench: Bench, place: Path) -> None:
     (place / "bad.py").write_text("import sys\nprint(sys.argv)\nsys.exit(7)\n")
-    for argv in ((sys.executable, "-u", "bad.py", "a"), (sys.executable, "-m", "bad", "a")):
-        run = await bench.ended(await start(bench, place, *argv))
+    command = "import sys; print(sys.argv, __name__)"
+    bad, module, good = [
+        await start(bench, place, sys.executable, *argv, "a")
+        for argv in (("-u", "bad.py"), ("-m", "bad"), ("-c", command))
+    ]
+    for run_id in (bad, module):
+        run = await bench.ended(run_id)
         assert run.exit is not None
         assert (run.status, run.exit.code) == ("failed", 7)
-    run_id = await start(bench, place, sys.executable, "-c", "import sys; print(sys.argv, __name__)", "a")
-    assert (await bench.ended(run_id)).status == "completed"
-    assert (await bench.output(run_id)).decode() == "['-c', 'a'] __main__\n"
+    assert (await bench.ended(good)).status == "completed"
+    assert (await bench.output(good)).decode() == "['-c', 'a'] __main__\n"
 
 
 async def test_a_program_that_is_not_python_runs_without(bench: Bench, place: Path) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 from runplane.cli import steps as page
 from runplane.client import StepView
 from runplane.contract.run import Run, Status
+from runplane.contract.steps import depth_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -30,7 +31,7 @@ def run(status: Status) -> Run:
     [(None, 0), ("plan#0", 0), ("plan#0/fetch#2", 1), ("@12/a#0", 0), ("@12/a#0/b#1/c#0", 2)],
 )
 def test_the_depth_is_how_many_steps_it_lies_within(key: str | None, depth: int) -> None:
-    assert page.depth_of(StepView(name="x", index=0, key=key, state="started")) == depth
+    assert depth_of(key) == depth
 
 
 def test_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
