@@ -79,6 +79,7 @@ class Attendance:
                 working_directory(story.spec.workspace, process.directory),
                 lock,
                 moving,
+                finished=finished,
                 spawn=spawn,
                 mask=hidden,
                 tell_condition=tell_condition,
@@ -126,10 +127,13 @@ class Attendance:
                 self._hall.watcher,
                 self._finished,
                 self._reporting.tell,
+                keep=self._reporting.keep,
                 at_once=lambda: self.holding.boundaries.is_asked,
             )
             self._spawn(following)
-        if spec.debug or RunDirectory(self._process.directory).debug_socket.exists():
+        if RunDirectory(
+            self._process.directory
+        ).debug.exists():  # it was started, or attached to, with its debugger
             self.holding.lines.begin()
         if spec.timeout is not None:
             self._spawn(self.ending.until_timeout(spec.timeout))

@@ -88,6 +88,10 @@ class Boundaries:
         known = [name for name, report in self._open.items() if self._story.knows(report)]
         self._let_go(known)
 
+    def let_all_go(self) -> None:
+        """Nobody holds the run any more."""
+        self._let_go(list(self._open))
+
     def write(self) -> None:
         """Have control.json say what the story says, if it does not yet."""
         asked = asked_of(self._story.state)

@@ -20,6 +20,7 @@ from runplane.contract.debugging import LOCALS
 from runplane.contract.events import (
     BreakpointsSet,
     CommandRejected,
+    OutcomeOverridden,
     RunContinued,
     RunPaused,
     VariablesSet,
@@ -63,6 +64,11 @@ class Holding:
                 self.boundaries.go_on()
                 self.release()
                 self.lines.look_again()
+            case OutcomeOverridden() if fact.detached:
+                # It lives on by itself, and there is nobody any more who could let it go on.
+                self.boundaries.let_all_go()
+                self.release()
+                self.lines.let_go()
             case BreakpointsSet():
                 self.boundaries.write()
                 self.lines.are_set()

@@ -50,11 +50,11 @@ def _debugged(story: Story, directory: Path, cwd: str) -> tuple[str, ...] | None
 
     ``InvalidInput`` where it cannot be held at one of its lines: who wants it held does not want it to run through.
     """
-    if not story.spec.debug:
-        return None
     run = story.state.run
     points = run.breakpoints if run is not None else ()
     lines = [point.location for point in points if is_line(point.location)]
+    if not (story.spec.debug or lines):
+        return None
     for location in lines:
         place_of(location, cwd)
     argv = debugged(story.spec.argv, directory, cwd)

@@ -49,7 +49,9 @@ _GO_ON: dict[Until | None, str] = {"over": "next", "into": "stepIn", "out": "ste
 
 
 class Lines:
-    """Of one attempt. ``lock`` is the keeper's; ``moving`` is set while it is not held; ``mask`` hides its secrets."""
+    """Of one attempt. ``lock`` is the keeper's; ``moving`` is set while it is not held, ``finished`` once
+    nobody keeps it any more; ``mask`` hides its secrets.
+    """
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class Lines:
         lock: asyncio.Lock,
         moving: asyncio.Event,
         *,
+        finished: asyncio.Event,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         mask: Callable[[str], str],
         tell_condition: Callable[[Value], Coroutine[Any, Any, Envelope | None]],
@@ -70,6 +73,7 @@ class Lines:
         self._workspace = workspace
         self._lock = lock
         self._moving = moving
+        self._finished = finished
         self._spawn = spawn
         self._mask = mask
         self._points = LineBreakpoints(story, self._directory, workspace, tell_condition=tell_condition)
@@ -94,7 +98,7 @@ class Lines:
     async def follow(self) -> None:
         """Keep in touch with the program's debugger until the program is gone."""
         pause, waited = _FIRST_SECONDS, 0.0
-        while not self._process.gone.is_set():
+        while not (self._process.gone.is_set() or self._finished.is_set()):
             link = await DebugLink.connect(self._directory.debug_socket, self._heard)
             if link is not None:
                 pause, waited, self._link = _FIRST_SECONDS, 0.0, link
@@ -106,7 +110,7 @@ class Lines:
                 self._link = None
             try:
                 async with asyncio.timeout(pause):
-                    await self._process.gone.wait()
+                    await self._finished.wait()
             except TimeoutError:
                 waited, pause = waited + pause, min(pause * 1.5, _LONGEST_SECONDS)
                 if waited > _ABSENT_SECONDS:
@@ -173,7 +177,7 @@ class Lines:
         new = tuple(point for point in points if point not in self._points.told)
         problem = self._points.why_not(new)
         is_new_line = any(is_line(point.location) for point in new)
-        if problem is None and is_new_line and not self._story.spec.debug and self._link is None:
+        if problem is None and is_new_line and self._link is None and not self._directory.debug.exists():
             problem = await self._attached(points)
         if problem is None:
             await self._points.set(self._link, points)
@@ -191,6 +195,25 @@ class Lines:
         if self._link is not None:
             self._link.close()
 
+    def let_go(self) -> None:
+        """Nobody holds the run any more: it stops at no line, and goes on."""
+        if self._link is not None:
+            self._spawn(self._let_go())
+
+    async def _let_go(self) -> None:
+        """By a connection of its own: the other one ends with the keeping of the run."""
+        link = await DebugLink.connect(self._directory.debug_socket, lambda *_: None)
+        if link is None:
+            return
+        try:
+            for path in self._directory.read_debug():
+                await link.ask("setBreakpoints", source={"path": path}, breakpoints=[])
+            await link.ask("continue", threadId=self._thread)
+        except DebuggerError as error:
+            log.warning("%s is not let go by its debugger: %s", self._story.run_id, error)
+        finally:
+            link.close()
+
     async def _attached(self, points: tuple[Breakpoint, ...]) -> InvalidInput | None:
         """Start the debugger in a program that was started without it; why that cannot be, else None."""
         self._attaching = asyncio.ensure_future(self._attach(points))
@@ -205,6 +228,7 @@ class Lines:
             self._attaching = None
         if why is None:
             return None
+        self._directory.debug.unlink(missing_ok=True)
         first = next(point.location for point in points if is_line(point.location))
         return InvalidInput(
             f"{first}: {self._story.run_id} was not started with its debugger, and it cannot be attached to ({why}): "
@@ -247,17 +271,17 @@ class Lines:
             self._spawn(self._set_as_told())
 
     async def _until_lost(self, link: DebugLink) -> None:
-        lost = asyncio.ensure_future(link.lost.wait())
+        over = {asyncio.ensure_future(event.wait()) for event in (link.lost, self._finished)}
         try:
-            while not link.lost.is_set():
+            while not any(one.done() for one in over):
                 stopped = asyncio.ensure_future(self._stopped.wait())
-                await asyncio.wait({stopped, lost}, return_when=asyncio.FIRST_COMPLETED)
-                stopped.cancel()
-                if not link.lost.is_set():
+                await asyncio.wait({stopped, *over}, return_when=asyncio.FIRST_COMPLETED)
+                if not stopped.cancel() and not link.lost.is_set():
                     self._stopped.clear()
                     await self._look(link)
         finally:
-            lost.cancel()
+            for one in over:
+                one.cancel()
             link.close()
 
     def look_again(self) -> None:

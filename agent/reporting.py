@@ -12,7 +12,7 @@ from dataclasses import replace
 from agent.boundaries import Boundaries
 from agent.environment import masked_value
 from agent.story import Story
-from agent.watch.reports import Held, Report, ReportFile, Resumed
+from agent.watch.reports import Held, Report, ReportFile, Resumed, coalesced
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import Unavailable
 
@@ -42,14 +42,14 @@ class Reporting:
 
     async def tell(self, reports: list[Report]) -> None:
         """Returns when they are told, or the run has ended. Without any: what waits at a boundary is judged."""
-        self._waiting += map(self._masked, reports)
+        self.keep(reports)
         while True:
             async with self._lock:
                 run = self._story.state.run
                 if run is None or run.status.ended:
                     return
                 try:
-                    self._waiting = self._boundaries.judged(self._waiting)
+                    self._waiting = self._boundaries.judged(coalesced(self._waiting))
                     await self._story.report(*self._story.reported(self._waiting))
                     self._waiting.clear()
                     self._boundaries.told()
@@ -57,6 +57,10 @@ class Reporting:
                 except Unavailable as error:
                     log.warning("%s: its reports wait: %s", self._story.run_id, error.message)
             await asyncio.sleep(_FULL_SECONDS)
+
+    def keep(self, reports: list[Report]) -> None:
+        """They are told with those that come next, or with the end."""
+        self._waiting += map(self._masked, reports)
 
     def _masked(self, report: Report) -> Report:
         if self._mask is None:

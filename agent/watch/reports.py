@@ -45,6 +45,11 @@ class Report:
     actor: Actor | None = None
 
     @property
+    def is_urgent(self) -> bool:
+        """Whether the workflow waits for an answer to it."""
+        return isinstance(self.fact, Held)
+
+    @property
     def is_coalesced(self) -> bool:
         """Whether a later one of its kind makes this one superfluous."""
         return isinstance(self.fact, ProgressReported | VariablesReported)
@@ -124,7 +129,7 @@ class ReportFile:
         if last and self._rest.strip():
             reports.extend(self._aside(self._rest_at, "the last line has no end"))
             self._rest = b""
-        return _coalesced(reports)
+        return coalesced(reports)
 
     def _lines(self, chunk: bytes) -> Iterator[Report]:
         content = self._rest + chunk
@@ -230,7 +235,7 @@ class ReportFile:
         return [Report(key=-(begun * 8 + 6), fact=ReportSetAside(count=1, first_line=begun, why=why))]
 
 
-def _coalesced(reports: list[Report]) -> list[Report]:
+def coalesced(reports: list[Report]) -> list[Report]:
     """Of progress and of variables only the last of a stretch, and one fact for all lines set aside."""
     last = {type(report.fact): report for report in reports if report.is_coalesced}
     asides = [report for report in reports if isinstance(report.fact, ReportSetAside)]

@@ -52,7 +52,7 @@ def debugged(now: Debugging, record: Envelope, data: DebuggingEvent) -> Debuggin
 def asked_of(state: RunState) -> dict[str, Any]:
     """What is asked of the workflow at its boundaries: the content of control.json but for its permits."""
     now, run = state.debugging, state.run
-    points = run.breakpoints if run is not None else ()
+    points = run.breakpoints if run is not None and not run.status.ended else ()
     return {
         "breakpoints": [
             {"location": one.location, "condition": one.condition}
@@ -62,7 +62,7 @@ def asked_of(state: RunState) -> dict[str, Any]:
         "paused": now.until == "boundary" or _is_held_at_a_step(run),
         "variables": now.edits,
         "inputs": now.input_edits,
-        "debug": state.spec is not None and state.spec.debug,
+        "debug": state.spec is not None and state.spec.debug and not (run is not None and run.status.ended),
     }
 
 

@@ -1,5 +1,5 @@
 """What schemathesis cannot know: a key is good for one request, a cursor comes from the page before, and of a regular
-expression a schema can only say that it has to be one.
+expression and of a condition a schema can only say that it has to be one.
 """
 
 import uuid
@@ -17,6 +17,10 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:  # noqa: ARG001
         case.headers["Idempotency-Key"] = uuid.uuid4().hex
     if isinstance(case.body, dict) and isinstance(case.body.get("progress"), dict):
         case.body["progress"]["pattern"] = "(?P<done>[0-9]+)/(?P<total>[0-9]+)"
+    points = case.body.get("breakpoints") if isinstance(case.body, dict) else None
+    for point in points if isinstance(points, list) else ():
+        if isinstance(point, dict) and isinstance(point.get("condition"), str):
+            point["condition"] = "count > 3"
     if case.query:
         case.query.pop("cursor", None)
         if "wait" in case.query:

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from runplane.bus import Bus
 from runplane.contract import subjects
 from runplane.contract.commands import (
     ContinueRun,
+    ForceCompleteRun,
     KillRun,
     PauseRun,
     SetBreakpoints,
@@ -274,6 +276,37 @@ async def test_of_threads_that_stay_at_boundaries_one_after_the_other_goes_on(be
         await go_on(bench, run_id)
         await bench.told(run_id, "RunContinued", number + 1)
     assert sorted(str(at) for at in seen) == ["step:t0", "step:t2"]
+    assert (await bench.ended(run_id)).status == "completed"
+
+
+async def test_a_held_run_that_is_let_go_for_good_goes_on_by_itself(bench: Bench, tmp_path: Path) -> None:
+    run_id = await start(
+        bench, WORKFLOW + f"open({str(tmp_path / 'done')!r}, 'w')", breakpoints=points("step:*")
+    )
+    await held(bench, run_id, "step:read")
+    await bench.order(ForceCompleteRun(run_id=run_id, outcome="completed", detach=True))
+    assert (await bench.ended(run_id)).status == "completed"
+    with anyio.fail_after(20):
+        while not (tmp_path / "done").exists():
+            await anyio.sleep(0.01)
+
+
+async def test_what_is_reported_in_between_is_told_in_its_time(bench: Bench) -> None:
+    program = """
+import runplane
+for number in range(3000):
+    runplane.progress(number, 3000)
+    runplane.variables(number=number)
+with runplane.step("last"):
+    pass
+"""
+    run_id = await start(bench, program, breakpoints=points("step:last"))
+    await held(bench, run_id, "step:last")
+    story = await bench.story(run_id)
+    assert story.count("ProgressReported") < 10
+    assert story.count("VariablesReported") < 10
+    assert (await shown(bench, run_id))["variables"] == {"number": 2999}
+    await go_on(bench, run_id)
     assert (await bench.ended(run_id)).status == "completed"
 
 

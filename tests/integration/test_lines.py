@@ -14,6 +14,7 @@ from runplane.cli.findings import Verdict
 from runplane.contract.commands import (
     ContinueRun,
     EvaluateExpression,
+    ForceCompleteRun,
     KillRun,
     PauseRun,
     SetBreakpoints,
@@ -289,6 +290,18 @@ async def _until_debugged(bench: Bench, run_id: str) -> None:
     await bench.order(SetBreakpoints(run_id=run_id))
     await bench.order(ContinueRun(run_id=run_id))
     await bench.until(run_id, lambda run: run.status == "running")
+
+
+async def test_a_held_program_that_is_let_go_for_good_goes_on_by_itself(bench: Bench, place: Path) -> None:
+    run_id = await start(bench, place, breakpoints=points(f"program.py:{LINE}"))
+    run = await held(bench, run_id, f"program.py:{LINE}")
+    main = run.attempts[-1].main
+    assert main is not None
+    await bench.order(ForceCompleteRun(run_id=run_id, outcome="completed", detach=True))
+    assert (await bench.ended(run_id)).status == "completed"
+    with anyio.fail_after(20):
+        while alive(main.pid):
+            await anyio.sleep(0.01)
 
 
 async def test_threads_and_huge_and_recursive_variables_are_bounded(bench: Bench, place: Path) -> None:
