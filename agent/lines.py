@@ -197,7 +197,7 @@ class Lines:
 
     def let_go(self) -> None:
         """Nobody holds the run any more: it stops at no line, and goes on."""
-        if self._link is not None:
+        if self._is_followed:
             self._spawn(self._let_go())
 
     async def _let_go(self) -> None:
