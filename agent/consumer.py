@@ -24,7 +24,7 @@ log = logging.getLogger("agent.consumer")
 MOST_DELIVERIES = 20
 _RETRY_SECONDS = 1.0
 _FULL_RETRY_SECONDS = 2.0
-_ACK_WAIT_SECONDS = 10.0
+_ACK_WAIT_SECONDS = 5.0
 """After so long an order that was not acknowledged, since its agent died, comes again."""
 _RUN_COMMANDS = get_args(RunCommand)
 
