@@ -17,6 +17,7 @@ from agent.process.run_directory import RunDirectory
 from agent.process.tree import AttemptProcess
 from agent.reporting import Reporting
 from agent.story import Story
+from agent.values import Values
 from agent.watch.follow import follow_reports
 from agent.watch.output_reports import output_reports
 from agent.watch.redaction import also_redacted
@@ -85,12 +86,14 @@ class Attendance:
                 tell_condition=tell_condition,
             ),
         )
+        secret = hidden if names_secrets(story.spec) else None
         self._reporting = Reporting(
             story,
             tuple(self._files.values()),
             self.holding.boundaries,
             lock,
-            hidden if names_secrets(story.spec) else None,
+            mask=secret,
+            values=Values(hall.bus, process.directory, spawn=spawn, mask=secret),
         )
         self.ending = Ending(
             story,

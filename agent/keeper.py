@@ -16,11 +16,13 @@ from agent.attendance import Attendance
 from agent.deciding import decided
 from agent.elsewhere import Elsewhere
 from agent.ending import Ending
+from agent.environment import names_secrets, secrets_masked
 from agent.hall import Hall
 from agent.launch import launched, started_or_never
 from agent.process.errors import RunDirectoryError
 from agent.process.tree import AttemptProcess
 from agent.story import Story
+from agent.values import bring_all
 from runplane.contract.commands import (
     DiagnoseRun,
     EvaluateExpression,
@@ -267,6 +269,10 @@ class Keeper:
 
     def _ship(self, *, recovered: bool) -> None:
         directory = workspace.attempt_directory(self._hall.settings.runs, self.run_id, self.story.attempt)
+        if recovered:
+            hidden = secrets_masked(self.story.spec, self._hall.settings.secrets)
+            mask = hidden if names_secrets(self.story.spec) else None
+            self._spawn(bring_all(self._hall.bus, directory, mask))
         shipping = self._hall.shipper.ship(
             self.run_id,
             self.story.attempt,

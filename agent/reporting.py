@@ -12,6 +12,7 @@ from dataclasses import replace
 from agent.boundaries import Boundaries
 from agent.environment import masked_value
 from agent.story import Story
+from agent.values import Values
 from agent.watch.reports import Held, Report, ReportFile, Resumed, coalesced
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import Unavailable
@@ -30,13 +31,16 @@ class Reporting:
         files: Sequence[ReportFile],
         boundaries: Boundaries,
         lock: asyncio.Lock,
+        *,
         mask: Callable[[str], str] | None,
+        values: Values,
     ) -> None:
         """Nothing is read before :meth:`last`; whoever follows the files hands over what it reads to :meth:`tell`."""
         self._story = story
         self._files = files
         self._boundaries = boundaries
         self._mask = mask
+        self._values = values
         self._lock = lock
         self._waiting: list[Report] = []
 
@@ -63,6 +67,7 @@ class Reporting:
         self._waiting += map(self._masked, reports)
 
     def _masked(self, report: Report) -> Report:
+        report = self._values.taken(report)
         if self._mask is None:
             return report
         said = masked_value(report.fact.model_dump(mode="json"), self._mask)

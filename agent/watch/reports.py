@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,10 @@ class Report:
     key: int
     fact: Value
     actor: Actor | None = None
+
+    def with_fact(self, fact: Value) -> "Report":
+        """The same report, which says something else."""
+        return replace(self, fact=fact)
 
     @property
     def is_urgent(self) -> bool:

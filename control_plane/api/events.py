@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, assert_never
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from control_plane.api.documents import RecordList, SampleList, StepList, StepView
@@ -106,6 +106,33 @@ async def list_steps(context: ContextOf, run_id: RunIdOf) -> Response:
     return answer(
         StepList(items=fold_steps([record for _, record in context.read_model.story(run_id, types)]))
     )
+
+
+@router.get(
+    "/runs/{run_id}/values/{digest}",
+    summary="Read a large value of a run",
+    response_model=None,
+    responses={
+        200: {"content": {"application/json": {"schema": {}}}, "description": "The value, as JSON"},
+        **problems(404, 503),
+    },
+    dependencies=[Reflects],
+)
+async def get_value(
+    context: ContextOf,
+    run_id: RunIdOf,
+    digest: Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="As `$object` names it")],
+) -> Response:
+    """An input or a result of a step that is too large for the log, which has its digest only."""
+    require_run(context, run_id)
+    data = await context.bus.objects.get(digest)
+    if data is None:
+        raise NotFound(
+            f"value {digest[:12]}… of {run_id} is not there: its host has not sent it yet, or it is older than 30 days",
+            code="value_not_found",
+            run_id=run_id,
+        )
+    return Response(data, media_type="application/json")
 
 
 @router.get(

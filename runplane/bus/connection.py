@@ -23,6 +23,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError, NoServersError
 from nats.js.errors import APIError, NotFoundError
 
+from runplane.bus.objects import Objects
 from runplane.bus.pull import BATCH, Consumer, Message, Reader, read_once
 from runplane.bus.streams import OLDEST_BROKER, configurations
 from runplane.contract.envelope import Envelope, Unreadable, parse
@@ -88,6 +89,7 @@ class Bus:
         self._nc = connection
         self._js = connection.jetstream(timeout=5.0)
         self._sys_url = sys_url
+        self.objects = Objects(self)
         self._wakers: set[Callable[[], None]] = set()
         self.closing = False
 

@@ -13,6 +13,7 @@ from runplane.cli.terminal import draw, one_line, plain, say, write_json
 from runplane.client import Client, StepView
 from runplane.contract.run import Run
 from runplane.contract.steps import depth_of
+from runplane.contract.units import show_size
 
 _STYLES = {"completed": "green", "failed": "red"}
 _LONGEST = 60
@@ -20,9 +21,13 @@ _LONGEST = 60
 
 @click.command(epilog="Example: runplane steps run_0dcbc991c0d4 --json")
 @click.argument("run_id", metavar="RUN", type=RunArgument())
+@click.option("--value", "digest", metavar="DIGEST", help="Print one large value, whole, as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, with inputs and results whole.")
-def steps(*, run_id: str, as_json: bool) -> None:
+def steps(*, run_id: str, digest: str | None, as_json: bool) -> None:
     """Show the steps of RUN in the order in which they began: how long each took, its inputs and its result."""
+    if digest is not None:
+        write_json(talk(lambda client: client.value(run_id, digest)))
+        return
 
     async def look(client: Client) -> tuple[Run, tuple[StepView, ...]]:
         return await client.get_run(run_id), await client.steps(run_id)
@@ -82,4 +87,6 @@ def _took(run: Run, step: StepView) -> str:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, dict) and isinstance(value.get("$object"), str):
+        return f"{show_size(int(value.get('bytes') or 0))}: --value {value['$object']}"
     return NOTHING if value is None else one_line(json.dumps(value, ensure_ascii=False), _LONGEST)

@@ -188,6 +188,10 @@ class RunViews(Calls):
         """The steps that its workflow reported."""
         return await self._items(StepView, f"/runs/{part(run_id)}/steps")
 
+    async def value(self, run_id: str, digest: str) -> Any:
+        """An input or a result of a step that is too large for the log, by its digest."""
+        return await self._wire.ask("GET", f"{BASE}/runs/{part(run_id)}/values/{part(digest)}")
+
     async def resources(
         self, run_id: str, *, since: datetime | str | None = None
     ) -> tuple[ResourcePoint, ...]:

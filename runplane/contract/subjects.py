@@ -8,12 +8,14 @@ LOG_STREAM = "RUNPLANE_LOG"
 OUTPUT_STREAM = "RUNPLANE_OUTPUT"
 TELEMETRY_STREAM = "RUNPLANE_TELEMETRY"
 TIMERS_STREAM = "RUNPLANE_TIMERS"
+OBJECTS_STREAM = "RUNPLANE_OBJECTS"
 
 ALL_COMMANDS = "rp.cmd.>"
 ALL_EVENTS = "rp.evt.>"
 ALL_OUTPUT = "rp.out.>"
 ALL_TELEMETRY = "rp.tel.>"
 ALL_TIMERS = "rp.tim.>"
+ALL_OBJECTS = "rp.obj.>"
 PLANE_COMMANDS = "rp.cmd.plane.>"
 
 PLANE = "main"
@@ -78,6 +80,16 @@ def run_story(run_id: str) -> str:
 def telemetry(host: str) -> str:
     """``rp.tel.<host>``: heartbeat and samples of one host."""
     return f"rp.tel.{host}"
+
+
+def object_chunk(digest: str, number: int) -> str:
+    """``rp.obj.<sha256>.<number>``: a piece of something large, from 0."""
+    return f"rp.obj.{digest}.{number}"
+
+
+def object_chunks(digest: str) -> str:
+    """``rp.obj.<sha256>.>``: all of its pieces."""
+    return f"rp.obj.{digest}.>"
 
 
 def notification_event(target: str) -> str:

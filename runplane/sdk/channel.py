@@ -15,7 +15,7 @@ import sys
 from itertools import count
 
 from runplane.sdk.control import Control, read_object
-from runplane.sdk.line import is_marker, line
+from runplane.sdk.line import SPILL_LIMIT, is_marker, line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class Channel:
 
     def report(self, body: dict[str, object]) -> bool:
         """Append one report; whether it is written. Where it is not, stderr says so once."""
-        data = b"\n" + line(body) if self._torn else line(body)
+        whole = line(body, self._spill)
+        data = b"\n" + whole if self._torn else whole
         for again in (False, True):
             try:
                 if again or self._fd < 0:
@@ -87,6 +88,24 @@ class Channel:
             self._torn = False
             return True
         return False
+
+    def _spill(self, value: bytes) -> bytes | None:
+        """Put a value that is too large for a line into a file of its own; the marker for it."""
+        if len(value) > SPILL_LIMIT:
+            return None
+        import hashlib  # noqa: PLC0415 - large values are rare
+
+        name = f"{hashlib.sha256(value).hexdigest()}.json"
+        place = self.path("values")
+        try:
+            os.makedirs(place, mode=0o700, exist_ok=True)  # noqa: PTH103 - see the package's rules
+            building = f"{place}/.{os.getpid()}-{name}"
+            with open(building, "wb") as file:  # noqa: PTH123
+                file.write(value)
+            os.replace(building, f"{place}/{name}")  # noqa: PTH105
+        except OSError:
+            return None
+        return b'{"$file":"%s","bytes":%d}' % (name.encode(), len(value))
 
     def resume(self) -> dict[str, Any]:
         """resume.json, read once; empty in a first attempt. RuntimeError if it cannot be read: nothing is guessed."""

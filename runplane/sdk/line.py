@@ -10,28 +10,38 @@ from __future__ import annotations
 import json
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LINE_LIMIT = 65_536
 """Bytes of one line, its newline included."""
+
+SPILL_LIMIT = 16 << 20
+"""Bytes of one value that is put into a file of its own; a larger one is not kept."""
 
 NAME_LIMIT = 200
 TEXT_LIMIT = 4096
 
 _DIVISIBLE = ("held", "inputs", "variables")
-_MARKERS = ("$truncated", "$not_json")
+_MARKERS = ("$truncated", "$not_json", "$file", "$object")
 _MARKER_BYTES = 60
 _SECRET_WORDS = ("secret", "token", "password", "passwd", "api_key", "apikey", "credential", "authorization")
 
 encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
-def line(body: dict[str, object]) -> bytes:
-    """The report as one line, stamped with the wall clock in seconds. Never raises."""
+def line(body: dict[str, object], spill: Callable[[bytes], bytes | None] | None = None) -> bytes:
+    """The report as one line, stamped with the wall clock in seconds. Never raises.
+
+    ``spill`` puts a step's input or result that is too large elsewhere, and gives back the marker for it.
+    """
     body = {"t": time.time(), **body}
     try:
         whole = encode(body).encode() + b"\n"
     except Exception:  # noqa: BLE001 - a foreign object may raise anything; its part is replaced below
         whole = b""
-    return whole if 0 < len(whole) <= LINE_LIMIT else _fit(body, LINE_LIMIT - 1) + b"\n"
+    return whole if 0 < len(whole) <= LINE_LIMIT else _fit(body, LINE_LIMIT - 1, spill) + b"\n"
 
 
 def part(value: object, *, exact: bool = False) -> bytes:
@@ -75,7 +85,13 @@ def _plain(value: object, depth: int = 5) -> object:
         return f"<{type(value).__name__}>"
 
 
-def _fit(fields: dict[str, object], room: int) -> bytes:
+def _fit(
+    fields: dict[str, object],
+    room: int,
+    spill: Callable[[bytes], bytes | None] | None = None,
+    *,
+    within: bool = False,
+) -> bytes:
     """An object in at most ``room`` bytes: the widest values give way to markers, one after the other."""
     names = {name: part(name) for name in fields}
     parts = {name: part(value, exact=name == "result") for name, value in fields.items()}
@@ -88,8 +104,11 @@ def _fit(fields: dict[str, object], room: int) -> bytes:
         if width <= _MARKER_BYTES:  # there are too many values, not too wide ones
             return _truncated(size)
         rest, value = width - (size - room), fields[widest]
-        if widest in _DIVISIBLE and isinstance(value, dict) and rest > 2 * _MARKER_BYTES:
-            parts[widest] = _fit(value, rest)
+        moved = spill(parts[widest]) if spill is not None and (within or widest == "result") else None
+        if moved is not None:
+            parts[widest] = moved
+        elif widest in _DIVISIBLE and isinstance(value, dict) and rest > 2 * _MARKER_BYTES:
+            parts[widest] = _fit(value, rest, spill if widest == "inputs" else None, within=True)
         else:
             parts[widest] = _truncated(width)
 

@@ -360,6 +360,21 @@ async def test_a_held_run_shows_its_variables_and_they_are_changed(api: httpx.As
     assert (stepped.status_code, stepped.json()["run"]["held"]["at"]) == (200, "step:review")
 
 
+async def test_a_large_value_is_read_by_its_digest(api: httpx.AsyncClient, bus: Bus) -> None:
+    run_id = (await start(api))["run_id"]
+    data = json.dumps(["x" * 400_000]).encode()
+    digest = await bus.objects.keep(data)
+    assert await bus.objects.keep(data) == digest
+    found = await api.get(f"/runs/{run_id}/values/{digest}")
+    assert (found.status_code, found.content, found.headers["content-type"]) == (
+        200,
+        data,
+        "application/json",
+    )
+    problem(await api.get(f"/runs/{run_id}/values/{'0' * 64}"), 404, "value_not_found")
+    problem(await api.get(f"/runs/{run_id}/values/nonsense"), 422, "invalid_input")
+
+
 async def test_force_complete_declares_the_outcome_once(api: httpx.AsyncClient) -> None:
     run_id = (await start(api))["run_id"]
     body = {"outcome": "completed", "reason": "the result is there"}

@@ -1,6 +1,7 @@
 """A workflow that reports steps is held at their boundaries, looked into, changed, and goes on, whoever dies then."""
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -308,6 +309,36 @@ with runplane.step("last"):
     assert (await shown(bench, run_id))["variables"] == {"number": 2999}
     await go_on(bench, run_id)
     assert (await bench.ended(run_id)).status == "completed"
+
+
+async def test_a_large_result_is_kept_by_its_digest(bench: Bench, agent: AgentProcess) -> None:
+    program = """
+import runplane
+
+@runplane.step
+def read(names, limit):
+    return ["x" * limit, names]
+
+read(["n" * 100_000], 500_000)
+"""
+    run_id = await start(bench, program)
+    agent.kill()
+    agent.start()
+    assert (await bench.ended(run_id)).status == "completed"
+    [result] = await results(bench, run_id, "read")
+    [inputs] = [r.data.inputs for _, r in await bench.bus.story(run_id) if isinstance(r.data, StepStarted)]
+    assert isinstance(inputs, dict)
+    assert inputs["limit"] == 500_000
+    assert await kept(bench, inputs["names"]) == ["n" * 100_000]
+    assert await kept(bench, result) == ["x" * 500_000, ["n" * 100_000]]
+
+
+async def kept(bench: Bench, marker: Any) -> Any:
+    with anyio.fail_after(20):
+        while (data := await bench.bus.objects.get(marker["$object"])) is None:
+            await anyio.sleep(0.01)
+    assert len(data) == marker["bytes"]
+    return json.loads(data)
 
 
 async def test_a_secret_is_nowhere_in_what_is_told(bench: Bench, agent: AgentProcess) -> None:

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -343,6 +344,19 @@ def test_an_input_that_was_changed_while_it_was_held_is_what_the_step_runs_with(
     assert found == [("b", (1,), 9), {"count": 3}]
     started = [report for report in run_dir.reports() if report.get("state") == "started"]
     assert started[0]["inputs"] == {"name": "b", "args": [1], "count": 9}
+
+
+def test_what_is_too_large_for_a_line_is_put_into_a_file(run_dir: RunDirectory) -> None:
+    @runplane.step
+    def read(names: list[str], limit: int) -> str:
+        return names[0][:1] * limit
+
+    read(["n" * 70_000], 80_000)
+    started, completed = run_dir.reports()
+    assert started["inputs"]["limit"] == 80_000
+    for marker, value in ((started["inputs"]["names"], ["n" * 70_000]), (completed["result"], "n" * 80_000)):
+        content = (run_dir.path / "values" / marker["$file"]).read_bytes()
+        assert (len(content), json.loads(content)) == (marker["bytes"], value)
 
 
 async def test_a_held_async_step_leaves_the_event_loop_free(run_dir: RunDirectory) -> None:
