@@ -76,5 +76,5 @@ class Reporting:
     def last(self) -> list[Envelope]:
         """What nobody has told yet, for whoever tells the end."""
         last = [self._masked(report) for file in self._files for report in file.read(last=True)]
-        told = [report for report in (*self._waiting, *last) if not isinstance(report.fact, Held | Resumed)]
-        return self._story.reported(told)
+        untold = coalesced([*self._waiting, *last])
+        return self._story.reported([one for one in untold if not isinstance(one.fact, Held | Resumed)])

@@ -250,9 +250,9 @@ def coalesced(reports: list[Report]) -> list[Report]:
         and (not report.is_coalesced or report is last[type(report.fact)])
     ]
     if asides:
-        first = asides[0].fact
-        assert isinstance(first, ReportSetAside)  # noqa: S101 — filtered above
-        kept.append(Report(key=asides[0].key, fact=first.model_copy(update={"count": len(asides)})))
+        facts = [report.fact for report in asides if isinstance(report.fact, ReportSetAside)]
+        whole = facts[0].model_copy(update={"count": sum(fact.count for fact in facts)})
+        kept.append(Report(key=asides[0].key, fact=whole))
     return kept
 
 

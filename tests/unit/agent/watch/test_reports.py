@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.watch.reports import LONGEST_LINE_BYTES, ReportFile
-from runplane.contract.events import ProgressReported, ReportSetAside, StepCompleted, StepFailed, StepStarted
+from agent.watch.reports import LONGEST_LINE_BYTES, ReportFile, coalesced
+from runplane.contract.events import (
+    ProgressReported,
+    ReportSetAside,
+    StepCompleted,
+    StepFailed,
+    StepStarted,
+    VariablesReported,
+)
 
 
 def write(path: Path, *lines: object) -> None:
@@ -60,6 +67,17 @@ def test_bad_lines_are_counted_in_one_fact(file: Path) -> None:
     assert facts[0] == ProgressReported(done=1)
     assert isinstance(facts[1], ReportSetAside)
     assert facts[1].count == 4
+
+
+def test_what_was_coalesced_before_is_coalesced_again(file: Path) -> None:
+    write(file, b"{torn\n", b"[1]\n", {"progress": {"done": 1}})
+    reports = ReportFile(file)
+    first = reports.read()
+    write(file, b"[2]\n", {"progress": {"done": 2}}, {"variables": {"a": 1}}, {"variables": {"a": 2}})
+    facts = [report.fact for report in coalesced([*first, *reports.read()])]
+    assert facts[:2] == [ProgressReported(done=2), VariablesReported(values={"a": 2})]
+    assert isinstance(facts[2], ReportSetAside)
+    assert facts[2].count == 3
 
 
 def test_a_line_without_end_is_set_aside_once_and_memory_stays_bounded(file: Path) -> None:
