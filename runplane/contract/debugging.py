@@ -63,10 +63,18 @@ def scope_of(name: str, values: dict[str, JsonValue]) -> Scope:
     """A scope of JSON values."""
     return Scope(
         name=name,
-        variables=tuple(
-            Variable(name=key, type=type_of(value), value=value) for key, value in values.items()
-        ),
+        variables=tuple(_variable(key, value) for key, value in values.items()),
     )
+
+
+def _variable(name: str, value: JsonValue) -> Variable:
+    """A value, or the marker that stands for one which was too long to be reported."""
+    if isinstance(value, dict) and value.get("$truncated") is True:
+        size = value.get("bytes")
+        return Variable(
+            name=name, type="unknown", truncated=True, bytes=size if isinstance(size, int) else None
+        )
+    return Variable(name=name, type=type_of(value), value=value)
 
 
 def type_of(value: JsonValue) -> str:

@@ -104,6 +104,8 @@ def _fit(
         if width <= _MARKER_BYTES:  # there are too many values, not too wide ones
             return _truncated(size)
         rest, value = width - (size - room), fields[widest]
+        if rest <= 2 * _MARKER_BYTES:  # another one is too wide as well, and gives way next
+            rest = min(room // 4, width // 2)
         moved = spill(parts[widest]) if spill is not None and (within or widest == "result") else None
         if moved is not None:
             parts[widest] = moved

@@ -40,3 +40,8 @@ def test_a_value_is_shown_as_its_program_writes_it() -> None:
     assert shown_value(Variable(name="a", type="str", value="x")) == '"x"'
     assert shown_value(Variable(name="a", type="Lock", value="<locked>")) == "<locked>"
     assert shown_value(Variable(name="a", type="list", value=[1])) == "[1]"
+
+
+def test_what_was_too_long_to_be_reported_says_so() -> None:
+    [one] = scope_of("inputs", {"text": {"$truncated": True, "bytes": 7}}).variables
+    assert (one.value, one.truncated, one.bytes) == (None, True, 7)

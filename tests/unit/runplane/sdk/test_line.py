@@ -74,6 +74,14 @@ def test_the_widest_values_give_way() -> None:
     assert found["wider"] == {"$truncated": True, "bytes": 60_002}
 
 
+def test_where_all_of_them_are_wide_each_gives_way_within() -> None:
+    wide = {"small": 1, "wide": "x" * 500_000}
+    found = _read({"held": {"at": "step:plan", "inputs": wide, "variables": wide}})["held"]
+    assert found["at"] == "step:plan"
+    for scope in ("inputs", "variables"):
+        assert found[scope] == {"small": 1, "wide": {"$truncated": True, "bytes": 500_002}}
+
+
 def test_a_wide_result_gives_way_as_a_whole() -> None:
     found = _read({"step": "plan", "index": 3, "result": {"a": "x" * 70_000, "b": 1}})
     assert (found["step"], found["index"]) == ("plan", 3)
