@@ -117,6 +117,8 @@ class Boundaries:
         if isinstance(fact, Held):
             if len(self._open) < _MOST_OPEN:
                 self._open[fact.name] = report
+            else:
+                self._released.add(fact.name)  # nobody could look at so many, and none may wait for ever
             return True
         if isinstance(fact, Resumed):
             self._open.pop(fact.name, None)
@@ -127,6 +129,7 @@ class Boundaries:
     def _judge(self) -> Report | None:
         run = self._story.state.run
         if run is None or run.status is not Status.RUNNING:
+            self.write()
             return None
         waiting = {name: report for name, report in self._open.items() if name not in self._released}
         go_on = []

@@ -179,7 +179,7 @@ class Lines:
         is_new_line = any(is_line(point.location) for point in new)
         if problem is None and is_new_line and self._link is None and not self._directory.debug.exists():
             problem = await self._attached(points)
-        if problem is None:
+        if problem is None and self._directory.debug.exists():  # else it has no debugger, and needs none
             await self._points.set(self._link, points)
         return problem
 

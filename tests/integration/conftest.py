@@ -1,4 +1,4 @@
-"""An agent that looks at its runs five times a second, and a bench to order and look on."""
+"""Agents, one of them looking at its runs five times a second, and a bench for each to order and look on."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -10,6 +10,25 @@ import pytest
 from runplane.bus import Bus
 from tests.agent_process import AgentProcess, Bench
 from tests.broker_process import BrokerProcess
+
+
+@pytest.fixture
+def agent(nats_server: BrokerProcess, tmp_path: Path) -> Iterator[AgentProcess]:
+    running = AgentProcess(tmp_path / "agent-home", nats_server.url)
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+        _end_what_is_left(running.home)
+
+
+@pytest.fixture
+async def bench(nats_server: BrokerProcess, agent: AgentProcess) -> AsyncIterator[Bench]:
+    bus = await Bus.connect(nats_server.url, name="test")
+    await bus.ensure_streams()
+    yield Bench(bus, agent.host)
+    await bus.close()
 
 
 @pytest.fixture

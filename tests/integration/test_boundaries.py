@@ -3,14 +3,12 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from runplane.bus import Bus
 from runplane.contract import subjects
 from runplane.contract.commands import (
     ContinueRun,
@@ -27,7 +25,6 @@ from runplane.contract.run import Run
 from runplane.contract.spec import Breakpoint, RunSpec
 from runplane.stamp import new_run_id
 from tests.agent_process import AgentProcess, Bench
-from tests.broker_process import BrokerProcess
 
 pytestmark = pytest.mark.anyio
 
@@ -69,25 +66,6 @@ for name in one two; do
     report "\\"step\\":\\"$name\\",\\"state\\":\\"completed\\""
 done
 """
-
-
-@pytest.fixture
-def agent(nats_server: BrokerProcess, tmp_path: Path) -> Iterator[AgentProcess]:
-    running = AgentProcess(tmp_path / "agent-home", nats_server.url)
-    running.start()
-    try:
-        yield running
-    finally:
-        running.stop()
-
-
-@pytest.fixture
-async def bench(nats_server: BrokerProcess, agent: AgentProcess) -> AsyncIterator[Bench]:
-    bus = await Bus.connect(nats_server.url, name="test")
-    await bus.ensure_streams()
-    bench = Bench(bus, agent.host)
-    yield bench
-    await bus.close()
 
 
 def points(*locations: str, condition: str | None = None) -> tuple[Breakpoint, ...]:

@@ -1,14 +1,12 @@
 """A Python program that imports nothing of ours is held at its lines, looked into, changed, stepped and killed."""
 
 import sys
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from runplane.bus import Bus
 from runplane.cli.attach_check import attach_check
 from runplane.cli.findings import Verdict
 from runplane.contract.commands import (
@@ -25,7 +23,6 @@ from runplane.contract.events import CommandRejected, ExpressionEvaluated, RunPa
 from runplane.contract.run import Run
 from runplane.contract.spec import Breakpoint
 from tests.agent_process import AgentProcess, Bench, alive
-from tests.broker_process import BrokerProcess
 
 pytestmark = pytest.mark.anyio
 
@@ -53,24 +50,6 @@ if __name__ == "__main__":
     main()
 """
 LINE = 14
-
-
-@pytest.fixture
-def agent(nats_server: BrokerProcess, tmp_path: Path) -> Iterator[AgentProcess]:
-    running = AgentProcess(tmp_path / "agent-home", nats_server.url)
-    running.start()
-    try:
-        yield running
-    finally:
-        running.stop()
-
-
-@pytest.fixture
-async def bench(nats_server: BrokerProcess, agent: AgentProcess) -> AsyncIterator[Bench]:
-    bus = await Bus.connect(nats_server.url, name="test")
-    await bus.ensure_streams()
-    yield Bench(bus, agent.host)
-    await bus.close()
 
 
 @pytest.fixture
@@ -258,6 +237,8 @@ async def test_a_program_that_was_started_without_is_attached_to_where_the_machi
 ) -> None:
     run_id = await start(bench, place, count=10**6, debug=False)
     await bench.running(run_id)
+    await bench.order(SetBreakpoints(run_id=run_id, breakpoints=points("step:any")))
+    await bench.told(run_id, "BreakpointsSet")
     command_id = await bench.order(SetBreakpoints(run_id=run_id, breakpoints=points("program.py:14")))
     found = await anyio.to_thread.run_sync(attach_check)
     if found.verdict is Verdict.OK:

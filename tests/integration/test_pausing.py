@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from runplane.bus import Bus
 from runplane.contract import subjects
 from runplane.contract.commands import ContinueRun, KillRun, PauseRun, RestartRun
 from runplane.contract.events import CommandRejected, RunPaused
@@ -45,14 +44,6 @@ def agent(
         yield running
     finally:
         running.stop()
-
-
-@pytest.fixture
-async def bench(nats_server: BrokerProcess, agent: AgentProcess) -> AsyncIterator[Bench]:
-    bus = await Bus.connect(nats_server.url, name="test")
-    await bus.ensure_streams()
-    yield Bench(bus, agent.host)
-    await bus.close()
 
 
 @pytest.fixture
