@@ -115,7 +115,7 @@ class Attendance:
 
     def evaluate(self, order: Envelope, data: EvaluateExpression) -> None:
         """Evaluate an expression where it is held; what comes of it is told."""
-        self._spawn(self.holding.lines.evaluate(order, data.expression, data.frame))
+        self._spawn(self.holding.lines.requests.evaluate(order, data.expression, data.frame))
 
     def begin(self, *, recovered: bool) -> None:
         """From here on; what goes on for long is spawned."""

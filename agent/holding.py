@@ -105,7 +105,7 @@ class Holding:
         if isinstance(fact, BreakpointsSet):
             return await self._set(fact)
         if isinstance(fact, VariablesSet):
-            return await self.lines.set_variables(fact) if fact.scope == LOCALS else fact
+            return await self.lines.requests.set_variables(fact) if fact.scope == LOCALS else fact
         if not isinstance(fact, RunPaused):
             return fact
         at_a_line = await self.lines.pause(fact)

@@ -13,9 +13,10 @@ from typing import Any
 
 from agent.debug.attaching import attach
 from agent.debug.link import Body, DebuggerError, DebugLink
-from agent.debug.snapshot import locals_of, members_of, reference_of, stack_of, variable_of
+from agent.debug.snapshot import locals_of, stack_of
 from agent.environment import masked_value
 from agent.line_breakpoints import LineBreakpoints
+from agent.line_requests import LineRequests
 from agent.process.run_directory import RunDirectory
 from agent.process.tree import AttemptProcess
 from agent.story import Story
@@ -23,12 +24,9 @@ from runplane.contract.debugging import fitted
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import InvalidInput, Unavailable
 from runplane.contract.events import (
-    CommandRejected,
-    ExpressionEvaluated,
     RunContinued,
     RunPaused,
     Until,
-    VariablesSet,
 )
 from runplane.contract.ids import derive_record_id
 from runplane.contract.run import Actor, Run, Status
@@ -77,6 +75,7 @@ class Lines:
         self._spawn = spawn
         self._mask = mask
         self._points = LineBreakpoints(story, self._directory, workspace, tell_condition=tell_condition)
+        self.requests = LineRequests(story, lock, frame=self._held_frame, mask=mask)
         self._attaching: asyncio.Future[str | None] | None = None
         self._is_followed = False
         self._connected = asyncio.Event()
@@ -138,39 +137,6 @@ class Lines:
             await self._forget_pause(link)
             return None
         return fact.model_copy(update=seen)
-
-    async def set_variables(self, fact: VariablesSet) -> Value:
-        """The fact once the program has the values; else why it does not."""
-        try:
-            link, frame = await self._held_frame()
-            reference = await reference_of(link, frame)
-            for name, value in fact.values.items():
-                await link.ask("setVariable", variablesReference=reference, name=name, value=repr(value))
-        except DebuggerError as error:
-            return CommandRejected(
-                command="SetVariables",
-                code="not_set",
-                message=f"{', '.join(fact.values)} of {self._story.run_id} could not be changed: {error}",
-            )
-        return fact
-
-    async def evaluate(self, order: Envelope, expression: str, frame: int) -> None:
-        """Evaluate, and tell what came of it. The order is on disk, and the program is held."""
-        told: dict[str, Any] = {}
-        try:
-            link, top = await self._held_frame(frame)
-            raw = await link.ask("evaluate", expression=expression, frameId=top, context="repl")
-            told["result"] = variable_of(expression[:200], raw)
-            told["members"] = await members_of(link, int(raw.get("variablesReference") or 0))
-        except DebuggerError as error:
-            told["error"] = str(error)[-2_000:]
-        fact = ExpressionEvaluated(expression=expression, frame=frame, **told)
-        said = masked_value(fact.model_dump(mode="json"), self._mask)
-        async with self._lock:
-            run = self._story.state.run
-            if run is not None and not run.status.ended:
-                bounded = ExpressionEvaluated.model_validate(said)
-                await self._story.tell(self._story.fact(bounded, cause=order, actor=order.actor))
 
     async def set_breakpoints(self, points: tuple[Breakpoint, ...]) -> InvalidInput | None:
         """Have the program stop at these lines, and at no others; else why it cannot. Attaches where need be."""
