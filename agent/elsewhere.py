@@ -61,7 +61,7 @@ class Elsewhere:
         """The same for whoever holds the lock; whether it had been ended."""
         run = self._story.state.run
         ending = None
-        if run is not None and not run.status.ended:
+        if run is not None and not run.attempt_over:
             ending = await self._ending()
             if ending is not None:
                 await self._story.hear(ending)

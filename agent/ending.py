@@ -11,7 +11,7 @@ import signal as signals
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from agent import failpoint, receipts, workspace
+from agent import course, failpoint, receipts, workspace
 from agent.process.records import TreeEnded
 from agent.process.tree import AttemptProcess
 from agent.story import Story
@@ -22,14 +22,13 @@ from runplane.contract.events import (
     OutcomeOverridden,
     ProcessExited,
     RunCompleted,
-    RunFailed,
     RunKilled,
     RunTerminating,
-    RunTimedOut,
     SurvivorsFound,
     TreeVerifiedGone,
 )
 from runplane.contract.run import Actor, Failure, KillReceipt, Status
+from runplane.contract.run import Ending as EndingOfAttempt
 from runplane.contract.value import Value
 from runplane.core.state import Termination
 
@@ -218,7 +217,7 @@ class Ending:
             termination = self._story.state.termination or began_by
             cleanup = workspace.clean(self._story.spec.workspace, self._process.directory)
             receipt = receipts.receipt_of(termination, ended, cleanup)
-            fact = self._end_by(termination, ended, receipt) if not run.status.ended else None
+            fact = self._end_by(termination, ended, receipt) if not run.attempt_over else None
             if fact is None:
                 failure = termination.failure if termination.purpose == "limit" else None
                 await self._tell_natural_end(ended, receipt, failure)
@@ -236,9 +235,10 @@ class Ending:
             )
         if termination.purpose == "limit" or receipts.ended_by_itself(ended):
             return None
-        if termination.purpose == "timeout":
-            failure = Failure(kind="timeout", message=termination.reason or "its time was up")
-            return RunTimedOut(failure=failure, receipt=receipt)
+        if termination.purpose in ("timeout", "stuck"):
+            known = Failure(kind="timeout", message=termination.reason or "its time was up")
+            ending: EndingOfAttempt = "stuck" if termination.purpose == "stuck" else "timed_out"
+            return course.fact_of(self._story, ending, termination.failure or known, receipt=receipt)
         return RunKilled(receipt=receipt)
 
     async def _tell_ordered_end(self, termination: Termination, fact: Value) -> None:
@@ -259,18 +259,26 @@ class Ending:
             return
         if receipt is None:
             workspace.clean(self._story.spec.workspace, self._process.directory)
+        reports = [] if run.attempt_over else self._last_reports()
         facts: list[Value] = [
             self._exited(),
             TreeVerifiedGone(verified_by=ended.verified_by, receipt=receipt),
         ]
-        if not run.status.ended:
+        if not run.attempt_over:
             failure = failure or receipts.failure_of(self._process.exit)
             if failure is not None:
                 failure = reached_by_kernel(self._story.spec.limits, self._process) or failure
-            facts.append(RunFailed(failure=failure) if failure is not None else RunCompleted())
-        reports = [] if run.status.ended else self._last_reports()
+            facts.append(self._natural_end(failure))
         await self._story.tell(*reports, *(self._story.fact(fact) for fact in facts))
         self._on_end()
+
+    def _natural_end(self, failure: Failure | None) -> Value:
+        if failure is None:
+            return RunCompleted()
+        ended = self._process.exit
+        return course.fact_of(
+            self._story, "failed", failure, exit_code=ended.code if ended is not None else None
+        )
 
     def _exited(self) -> ProcessExited:
         quiet = self._longest_quiet()

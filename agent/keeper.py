@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, get_args
 
-from agent import claim, receipts, workspace
+from agent import claim, course, receipts, workspace
 from agent.attendance import Attendance
 from agent.deciding import decided
 from agent.elsewhere import Elsewhere
@@ -37,9 +37,6 @@ from runplane.contract.errors import Unavailable
 from runplane.contract.events import (
     OutcomeOverridden,
     ProcessSpawned,
-    RunCanceled,
-    RunFailed,
-    RunLost,
     RunPaused,
     RunTerminating,
     TerminationEscalated,
@@ -51,7 +48,10 @@ log = logging.getLogger("agent.keeper")
 
 
 class Keeper:
-    """Keeps one run. ``on_free`` is told when its slot is free, ``on_done`` when nothing is left to do."""
+    """Keeps one run. ``on_free`` is told when its slot is free, ``on_done`` when nothing is left to do.
+
+    ``gone`` is set by whoever is told that.
+    """
 
     def __init__(
         self, hall: Hall, run_id: str, on_free: Callable[[], None], on_done: Callable[[], None]
@@ -65,6 +65,7 @@ class Keeper:
         self._on_done = on_done
         self._lock = asyncio.Lock()
         self._finished = asyncio.Event()
+        self.gone = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._freed = False
         self._is_given_back = False
@@ -130,11 +131,11 @@ class Keeper:
                 return
             self._hall.publisher.enqueue(self.run_id, untold, recovered=True)
             run = self.story.state.run
-            if run is None or run.attempt == 0:
+            if run is None or not run.attempts:
                 self._give_back()
-            elif run.status.ended and self.story.elsewhere is not None and not self.story.gone:
+            elif run.attempt_over and self.story.elsewhere is not None and not self.story.gone:
                 await self._end_for(self.story.elsewhere)
-            elif run.status.ended:
+            elif run.attempt_over:
                 self._finish(ship=True)
             else:
                 await self._take_up_if_open()
@@ -174,7 +175,7 @@ class Keeper:
         """Start the process; what keeps it from starting becomes the run's failure."""
         begun = await launched(self._hall, self.story)
         if isinstance(begun, Failure):
-            await self.story.tell(self.story.fact(RunFailed(failure=begun)))
+            await self.story.tell(self.story.fact(course.fact_of(self.story, "failed", begun)))
             self._finish(ship=False)
         else:
             self.process = begun
@@ -228,9 +229,8 @@ class Keeper:
         if status is Status.STARTING:
             await self._launch()
         elif run is not None and run.attempts and run.attempts[-1].main is None:
-            termination = self.story.state.termination
             await self.story.tell(
-                self.story.fact(RunCanceled(reason=termination.reason if termination else None))
+                self.story.fact(course.ended_before_it_began(run, self.story.state.termination))
             )
             self._finish(ship=False)
         else:
@@ -250,7 +250,8 @@ class Keeper:
             self._ending.begin_for(ending)
 
     async def _lose(self, kind: str, message: str) -> None:
-        await self.story.tell(self.story.fact(RunLost(failure=Failure(kind=kind, message=message))))
+        failure = Failure(kind=kind, message=message)
+        await self.story.tell(self.story.fact(course.fact_of(self.story, "lost", failure)))
         self._finish(ship=True)
 
     def _watch(self, process: AttemptProcess, *, recovered: bool) -> None:
@@ -320,7 +321,7 @@ class Keeper:
         """What was seen of a live run; what was told of it. A full disk has it seen again later."""
         async with self._lock:
             run = self.story.state.run
-            if run is None or run.status.ended:
+            if run is None or run.attempt_over:
                 return None
             fact = self.story.fact(data)
             try:

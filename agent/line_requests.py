@@ -64,6 +64,6 @@ class LineRequests:
         said = masked_value(fact.model_dump(mode="json"), self._mask)
         async with self._lock:
             run = self._story.state.run
-            if run is not None and not run.status.ended:
+            if run is not None and not run.attempt_over:
                 bounded = ExpressionEvaluated.model_validate(said)
                 await self._story.tell(self._story.fact(bounded, cause=order, actor=order.actor))

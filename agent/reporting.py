@@ -50,7 +50,7 @@ class Reporting:
         while True:
             async with self._lock:
                 run = self._story.state.run
-                if run is None or run.status.ended:
+                if run is None or run.attempt_over:
                     return
                 try:
                     self._waiting = self._boundaries.judged(coalesced(self._waiting))

@@ -189,8 +189,8 @@ class Story:
                 self.fold(envelope)
                 if (
                     envelope.host != self._hall.settings.host
-                    and self.state.status
-                    and self.state.status.ended
+                    and self.state.run is not None
+                    and self.state.run.attempt_over
                 ):
                     self.elsewhere = envelope
                 if not record["published"]:

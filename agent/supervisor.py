@@ -5,6 +5,7 @@ run that nobody keeps is answered from the log: it came twice, came late, or thi
 """
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -27,6 +28,7 @@ log = logging.getLogger("agent.supervisor")
 
 _RECOVERY_PAUSE_SECONDS = 1.0
 _RECOVERIES_AT_ONCE = 16
+_DONE_SECONDS = 3.0
 
 
 class Supervisor:
@@ -82,7 +84,11 @@ class Supervisor:
         """
         if self.keeps(start.run_id):
             self._slots.free()
-            if not self._keepers[start.run_id].story.handled:
+            keeper = self._keepers[start.run_id]
+            if keeper.story.attempt != start.attempt and keeper.story.handled:
+                await self._until_done(start.run_id)
+                raise Unavailable(f"an earlier attempt of {start.run_id} was still kept here")
+            if not keeper.story.handled:
                 raise Unavailable(
                     f"the order to start {start.run_id} came before: it is not on this host's disk yet"
                 )
@@ -128,7 +134,16 @@ class Supervisor:
         self._keepers[run_id] = keeper
         return keeper
 
+    async def _until_done(self, run_id: str) -> None:
+        """What an attempt has left to tell is told before the next one begins here; the order for that comes again."""
+        keeper = self._keepers.get(run_id)
+        if keeper is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DONE_SECONDS):
+                    await keeper.gone.wait()
+
     def _done(self, run_id: str, keeper: Keeper) -> None:
+        keeper.gone.set()
         if self._keepers.get(run_id) is keeper:
             del self._keepers[run_id]
         if self._hall.journal.needs_rewrite():

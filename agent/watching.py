@@ -88,7 +88,7 @@ class Watching:
 
     def _look(self, sample: TreeSample) -> None:
         run = self._story.state.run
-        if run is None or run.status.ended or self._detector is None:
+        if run is None or run.attempt_over or self._detector is None:
             return
         try:
             fact = self._detector.look(sample, run)

@@ -14,7 +14,7 @@ from runplane.bus import Bus, CompareFailed, Expect
 from runplane.contract.commands import RunCommand, StartRun
 from runplane.contract.envelope import Envelope, Unreadable, parse
 from runplane.contract.errors import SystemFault, Unavailable
-from runplane.contract.events import CommandRejected, OutcomeOverridden, RunEvent
+from runplane.contract.events import CommandRejected, OutcomeOverridden, RunEvent, RunKilled
 from runplane.contract.ids import derive_record_id
 from runplane.contract.subjects import LOG_STREAM, host_command, plane_event, run_events, run_story
 from runplane.core.decide import Rejection, decide, owner
@@ -176,6 +176,13 @@ class PlaneDecisions:
 
 
 def _fact(envelope: Envelope, run_id: str, fact: RunEvent) -> Envelope:
+    if isinstance(fact, RunKilled):  # of a run that had no processes: who asked for it is known here only
+        by = {
+            "command_id": envelope.command_id or envelope.id,
+            "requested_by": envelope.actor.principal,
+            "via": envelope.actor.surface,
+        }
+        fact = fact.model_copy(update={"receipt": fact.receipt.model_copy(update=by)})
     return stamp(
         fact,
         subject=plane_event(run_id),

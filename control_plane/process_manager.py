@@ -15,6 +15,8 @@ from typing import Protocol
 from control_plane.notifications import Notifier
 from control_plane.plane_decisions import LostTooOften, PlaneDecisions
 from control_plane.read_model import ReadModel
+from control_plane.recovery.retries import Retries
+from control_plane.recovery.timers import Timers
 from control_plane.restarts import Restarts
 from control_plane.stuck_actions import StuckActions
 from runplane.bus import Bus, Delivery
@@ -46,7 +48,11 @@ class ProcessManager:
         """Nothing happens before :meth:`run`. Without a ``notifier`` nobody is told of anything."""
         self._bus = bus
         self._decisions = PlaneDecisions(bus, read_model)
-        self._events = _EventHandlers(Restarts(bus, read_model), StuckActions(bus, read_model), notifier)
+        retries = Retries(bus, read_model)
+        self._events = _EventHandlers(
+            Restarts(bus, read_model), StuckActions(bus, read_model), retries, notifier
+        )
+        self._timers = Timers(bus, {"retry": retries.begin})
         self._failures: dict[tuple[str, int], int] = {}
         self.given_up = 0
 
@@ -55,6 +61,7 @@ class ProcessManager:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow(COMMANDS, PLANE_COMMANDS, self._decisions), name=COMMANDS)
             group.create_task(self._follow(EVENTS, ALL_EVENTS, self._events), name=EVENTS)
+            group.create_task(self._timers.run(), name="timers")
 
     async def _follow(self, name: str, subject_filter: str, handler: Handler) -> None:
         consumer = await self._bus.durable(name, subject_filter)
@@ -114,14 +121,18 @@ class ProcessManager:
 class _EventHandlers:
     """All that turns on an event, one after the other."""
 
-    def __init__(self, restarts: Restarts, stuck: StuckActions, notifier: Notifier | None) -> None:
+    def __init__(
+        self, restarts: Restarts, stuck: StuckActions, retries: Retries, notifier: Notifier | None
+    ) -> None:
         self._restarts = restarts
         self._stuck = stuck
+        self._retries = retries
         self._notifier = notifier
 
     async def handle(self, envelope: Envelope, seq: int, *, again: bool) -> None:
         await self._restarts.handle(envelope, seq, again=again)
         await self._stuck.handle(envelope, seq)
+        await self._retries.handle(envelope, seq)
         if self._notifier is not None:
             await self._notifier.handle(envelope, seq)
 

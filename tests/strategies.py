@@ -9,8 +9,10 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from runplane.contract.commands import (
     Command,
     ContinueRun,
+    DecideRun,
     DiagnoseRun,
     DrainHost,
+    EndAttempt,
     EvaluateExpression,
     ForceCompleteRun,
     KillRun,
@@ -27,6 +29,7 @@ from runplane.contract.debugging import Frame, scope_of
 from runplane.contract.diagnosis import Diagnosis
 from runplane.contract.envelope import TYPES, Envelope
 from runplane.contract.events import (
+    AttemptFailed,
     BreakpointsSet,
     CommandRejected,
     ConditionCleared,
@@ -43,8 +46,10 @@ from runplane.contract.events import (
     ProcessExited,
     ProcessSpawned,
     ProgressReported,
+    RecoveryStarted,
     ReportSetAside,
     RestartAccepted,
+    RetryScheduled,
     RunCanceled,
     RunClaimed,
     RunCompleted,
@@ -131,10 +136,24 @@ breakpoints = st.lists(st.builds(Breakpoint, location=words, condition=maybe_wor
 scope_names = st.sampled_from(["inputs", "variables", "locals", "other"])
 scopes = st.lists(st.builds(scope_of, scope_names, json_objects), max_size=2).map(tuple)
 frames = st.lists(st.builds(Frame, function=words, file=words, line=st.integers(1, 9)), max_size=2).map(tuple)
-purposes = st.sampled_from(["kill", "restart", "force_complete", "timeout", "limit"])
+purposes = st.sampled_from(["kill", "restart", "force_complete", "timeout", "limit", "stuck", "disconnect"])
+endings = st.sampled_from(["failed", "stuck", "timed_out", "lost"])
 
 COMMANDS: dict[type[Command], SearchStrategy[Any]] = {
-    StartRun: st.builds(StartRun, run_id=run_ids, spec=specs, attempt=attempts),
+    StartRun: st.builds(
+        StartRun,
+        run_id=run_ids,
+        spec=specs,
+        attempt=attempts,
+        resume=st.sampled_from([None, None, "0" * 64]),
+    ),
+    EndAttempt: st.builds(EndAttempt, run_id=run_ids, attempt=attempts, ending=endings, failure=failures),
+    DecideRun: st.builds(
+        DecideRun,
+        run_id=run_ids,
+        decision=st.sampled_from(["retry", "resume", "restart", "give_up"]),
+        reason=maybe_words,
+    ),
     KillRun: st.builds(
         KillRun,
         run_id=run_ids,
@@ -236,6 +255,19 @@ EVENTS: dict[type[Event], SearchStrategy[Any]] = {
     LeftoversFound: st.builds(LeftoversFound, processes=survivors, policy=st.sampled_from(["end", "wait"])),
     SurvivorsFound: st.builds(SurvivorsFound, survivors=survivors),
     TreeVerifiedGone: st.builds(TreeVerifiedGone, verified_by=verified_by, receipt=st.none() | receipts),
+    AttemptFailed: st.builds(
+        AttemptFailed,
+        ending=endings,
+        failure=failures,
+        next=st.sampled_from(["attempt", "attempt", "decision"]),
+        resume=st.booleans(),
+        delay_seconds=seconds,
+        receipt=st.none() | receipts,
+    ),
+    RetryScheduled: st.builds(
+        RetryScheduled, attempt=attempts, at=moments, resume=st.booleans(), why=words, slowed=st.booleans()
+    ),
+    RecoveryStarted: st.builds(RecoveryStarted, run_id=run_ids, workflow=words),
     RunCompleted: st.builds(RunCompleted),
     RunFailed: st.builds(RunFailed, failure=failures),
     RunKilled: st.builds(RunKilled, receipt=receipts),

@@ -39,6 +39,7 @@ from runplane.core.state import RunState, view
 Record = tuple[int, Envelope]
 
 _TAKEN_SECONDS = 30.0
+_FAILED_ATTEMPTS = 1_000
 _TAKEN_RUNS = 20
 _MOST_WORKFLOWS = 10_000
 
@@ -134,6 +135,10 @@ class ReadModel:
     def outcomes(self, since: datetime) -> list[tuple[str, str, int]]:
         """How the runs of each workflow have ended since a moment: workflow, status, how many."""
         return queries.outcomes(self._reader, since)
+
+    def failed_attempts(self, workflow: str, since: datetime) -> tuple[int, int]:
+        """How many attempts of a workflow have failed since then, and of how many runs; of the last thousand."""
+        return queries.failed_attempts(self._reader, workflow, since, _FAILED_ATTEMPTS)
 
     # Records
 

@@ -95,6 +95,19 @@ def seconds_taken(connection: sqlite3.Connection, workflow: str, limit: int) -> 
     return [max(0, taken) / 1e6 for (taken,) in rows]
 
 
+def failed_attempts(
+    connection: sqlite3.Connection, workflow: str, since: datetime, limit: int
+) -> tuple[int, int]:
+    """How many of the last attempts that failed were of a workflow and since then; and of how many runs."""
+    row = connection.execute(
+        "SELECT count(*), count(DISTINCT run_id) FROM "
+        "(SELECT run_id, time FROM records WHERE type = 'AttemptFailed' ORDER BY seq DESC LIMIT ?) "
+        "JOIN runs USING (run_id) WHERE workflow = ? AND time >= ?",
+        (limit, workflow, micros(since)),
+    ).fetchone()
+    return int(row[0]), int(row[1])
+
+
 def open_runs_by_host(connection: sqlite3.Connection) -> dict[str, int]:
     """How many runs every host holds."""
     held = [status for status in _OPEN if status != "pending"]

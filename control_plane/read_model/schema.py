@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 NONE = -1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHECKED_BYTES = 64 * 2**20

@@ -8,19 +8,27 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from runplane.contract.ids import HostId, RunId
-from runplane.contract.run import Outcome
+from runplane.contract.run import Ending, Failure, Outcome
 from runplane.contract.spec import Breakpoint, RunSpec
 from runplane.contract.value import Moment, Value
 
 DebugMode = Literal["over", "into", "out"]
+Decision = Literal["retry", "resume", "restart", "give_up"]
+"""``retry`` begins where the workflow says, ``resume`` from the last checkpoint, ``restart`` from the beginning."""
 
 
 class StartRun(Value):
-    """Start a run (or its next attempt) by this resolved configuration."""
+    """Start a run (or its next attempt) by this resolved configuration.
+
+    ``resume``: the digest of what an attempt that goes on from where another was begins with. ``recovers``: the run
+    that failed and is the reason for this one.
+    """
 
     run_id: RunId
     spec: RunSpec
     attempt: int = 1
+    resume: str | None = None
+    recovers: RunId | None = None
     idempotency_key: str | None = None
     request_digest: str | None = None
 
@@ -57,6 +65,23 @@ class ForceCompleteRun(Value):
     detach: bool = False
     replace: bool = False
     expires_at: Moment | None = None
+
+
+class EndAttempt(Value):
+    """End the attempt's tree because of ``failure``; what becomes of the run its workflow says. Asked by policies."""
+
+    run_id: RunId
+    attempt: int
+    ending: Ending
+    failure: Failure
+
+
+class DecideRun(Value):
+    """What becomes of a run that waits for a decision, or for its next attempt: that attempt now, or none."""
+
+    run_id: RunId
+    decision: Decision
+    reason: str | None = None
 
 
 class PauseRun(Value):
@@ -129,6 +154,8 @@ Command = (
     | KillRun
     | RestartRun
     | ForceCompleteRun
+    | EndAttempt
+    | DecideRun
     | PauseRun
     | ContinueRun
     | StepRun
@@ -144,6 +171,8 @@ RunCommand = (
     | KillRun
     | RestartRun
     | ForceCompleteRun
+    | EndAttempt
+    | DecideRun
     | PauseRun
     | ContinueRun
     | StepRun

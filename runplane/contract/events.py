@@ -13,6 +13,7 @@ from runplane.contract.ids import HostId, RunId
 from runplane.contract.run import (
     AgentRef,
     Condition,
+    Ending,
     Exit,
     Failure,
     KillReceipt,
@@ -22,10 +23,10 @@ from runplane.contract.run import (
     VerifiedBy,
 )
 from runplane.contract.spec import Breakpoint
-from runplane.contract.value import Value
+from runplane.contract.value import Moment, Value
 from runplane.contract.workflow import WorkflowDefinition
 
-Purpose = Literal["kill", "restart", "force_complete", "timeout", "limit"]
+Purpose = Literal["kill", "restart", "force_complete", "timeout", "limit", "stuck", "disconnect"]
 Until = Literal["boundary", "over", "into", "out"]
 """How far a held run may go: to the next boundary of a step; over, into or out of the line it stands at."""
 
@@ -220,6 +221,38 @@ class TreeVerifiedGone(Value):
     receipt: KillReceipt | None = None
 
 
+class AttemptFailed(Value):
+    """An attempt ended without having done its work, and the run goes on.
+
+    ``next``: by another attempt, or by what an operator decides. ``resume``: that attempt begins from where this one
+    was. ``delay_seconds``: how long is waited before it. ``receipt``: where the attempt was ended.
+    """
+
+    ending: Ending
+    failure: Failure
+    next: Literal["attempt", "decision"]
+    resume: bool = False
+    delay_seconds: float = 0.0
+    receipt: KillReceipt | None = None
+
+
+class RetryScheduled(Value):
+    """When the next attempt is to begin, by the broker's clock. ``slowed``: later than the workflow says."""
+
+    attempt: int
+    at: Moment
+    resume: bool = False
+    why: str = ""
+    slowed: bool = False
+
+
+class RecoveryStarted(Value):
+    """Another run was started because this one failed, with it as its input."""
+
+    run_id: RunId
+    workflow: str
+
+
 class RunCompleted(Value):
     """The run ended well."""
 
@@ -378,6 +411,9 @@ RunEvent = (
     | LeftoversFound
     | SurvivorsFound
     | TreeVerifiedGone
+    | AttemptFailed
+    | RetryScheduled
+    | RecoveryStarted
     | RunCompleted
     | RunFailed
     | RunKilled

@@ -38,6 +38,10 @@ ENDED = frozenset(
 )
 OPEN = frozenset(Status) - ENDED
 
+AWAITING_DECISION = "awaiting_decision"
+"""The condition of a run whose recovery has come to its end: an operator decides what becomes of it."""
+Ending = Literal["failed", "stuck", "timed_out", "lost"]
+"""How an attempt ended that did not do its work."""
 HOST_UNREACHABLE = "host_unreachable"
 """The verdict of an open run whose host is not heard from: laid over it when it is read, and no record of the log."""
 
@@ -255,7 +259,11 @@ class Override(Value):
 
 
 class Attempt(Value):
-    """One process tree, started for the run on one host. ``held_seconds``: its pauses that are over, together."""
+    """One process tree, started for the run on one host. ``held_seconds``: its pauses that are over, together.
+
+    ``ending`` and ``failure``: why it did not do the run's work, where the run went on after it. ``resumed``: it began
+    from where the one before it was.
+    """
 
     attempt: int
     host: HostId
@@ -267,6 +275,22 @@ class Attempt(Value):
     exit: Exit | None = None
     verified_by: tuple[VerifiedBy, ...] = ()
     held_seconds: float = 0.0
+    ending: Ending | None = None
+    failure: Failure | None = None
+    resumed: bool = False
+
+
+class NextAttempt(Value):
+    """The attempt that is to come. ``at`` None: as soon as the control plane has said when. ``why``: what it follows.
+
+    ``slowed``: it waits longer than its workflow says, for too many attempts failed lately.
+    """
+
+    attempt: int
+    at: Moment | None = None
+    resume: bool = False
+    why: str = ""
+    slowed: bool = False
 
 
 class Held(Value):
@@ -316,6 +340,9 @@ class Run(Value):
     kill_receipt: KillReceipt | None = None
     restarted_from: RunId | None = None
     restarted_as: RunId | None = None
+    next_attempt: NextAttempt | None = None
+    recovers: RunId | None = None
+    recovered_by: RunId | None = None
     checkpoint: Checkpoint | None = None
     held: Held | None = None
     breakpoints: tuple[Breakpoint, ...] = ()
@@ -323,3 +350,18 @@ class Run(Value):
     requested_via: Surface = "api"
     anomalies: int = 0
     seq: int
+
+    @property
+    def attempt_over(self) -> bool:
+        """Whether its last attempt has ended: the run has too, or waits for another one or for a decision."""
+        return self.status.ended or (self.status is Status.PENDING and bool(self.attempts))
+
+    @property
+    def awaits_decision(self) -> bool:
+        """Whether an operator has to decide what becomes of it."""
+        return any(condition.type == AWAITING_DECISION for condition in self.conditions)
+
+    @property
+    def is_accounted_for(self) -> bool:
+        """Whether no process of any attempt so far can be alive: none was started, or all were shown to be gone."""
+        return all(attempt.main is None or attempt.verified_by for attempt in self.attempts)

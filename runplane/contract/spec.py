@@ -22,6 +22,7 @@ from runplane.contract.workflow import (
     RecoveryPolicy,
     RetryPolicy,
     StuckPolicy,
+    Timeouts,
     WorkflowDefinition,
 )
 
@@ -67,6 +68,7 @@ class RunSpec(Value):
     output: Literal["plain", "jsonl", "claude-code", "codex"] = "plain"
     progress: ProgressPattern | None = None
     timeout: float | None = None
+    timeouts: Timeouts = Timeouts()
     kill: KillPolicy = KillPolicy()
     leftovers: Literal["end", "wait"] = "end"
     limits: Limits = Limits()
@@ -129,6 +131,7 @@ def resolve(
         output=definition.output,
         progress=definition.progress,
         timeout=definition.timeout,
+        timeouts=definition.timeouts,
         kill=definition.kill,
         leftovers=definition.leftovers,
         limits=definition.limits,

@@ -17,8 +17,6 @@ SECRET_PREFIX = "secret:"  # noqa: S105 - the form of a reference, not a secret
 SECRET_REFERENCE = re.compile(r"secret:([A-Za-z_][A-Za-z0-9_]{0,127})")
 """A whole reference to a secret; its name is also that of an environment variable on the agent. Use fullmatch."""
 
-Ending = Literal["failed", "stuck", "timed_out", "lost"]
-
 
 def _no_nul(text: str) -> str:
     if "\x00" in text:
@@ -97,23 +95,90 @@ class RetryPolicy(StrictValue):
     initial: Seconds = 5.0
     factor: Annotated[float, Field(ge=1, le=100)] = 2.0
     max: Seconds = 300.0
-    on: tuple[Ending, ...] = ("failed", "stuck", "timed_out", "lost")
+    on: tuple[Literal["failed", "stuck", "timed_out", "lost"], ...] = ("failed", "stuck", "timed_out", "lost")
     not_on_exit: tuple[Annotated[int, Field(ge=0, le=255)], ...] = ()
 
 
+class RecoveryLink(StrictValue):
+    """One link of a chain: what is done when an attempt has failed, and how often before the next link is.
+
+    ``retry`` begins a further attempt where ``recovery.from`` says, ``resume`` from the last checkpoint, ``restart``
+    from the beginning; ``run`` starts ``workflow`` with the failed run as its input; ``escalate`` holds the run until
+    an operator decides; ``give_up`` ends it.
+    """
+
+    do: Literal["retry", "resume", "restart", "run", "escalate", "give_up"]
+    times: Annotated[int, Field(ge=1, le=1000)] = 1
+    workflow: WorkflowName | None = None
+
+    @model_validator(mode="after")
+    def _names_what_it_runs(self) -> "RecoveryLink":
+        if self.do == "run" and self.workflow is None:
+            raise ValueError("`do: run` starts a workflow: name it, as in {do: run, workflow: cleanup}")
+        if self.do != "run" and self.workflow is not None:
+            raise ValueError(f"`do: {self.do}` starts no workflow: take `workflow: {self.workflow}` away")
+        if self.times > 1 and not self.attempts:
+            raise ValueError(f"`do: {self.do}` is done once: take `times: {self.times}` away")
+        return self
+
+    @property
+    def attempts(self) -> bool:
+        """Whether it begins a further attempt."""
+        return self.do in ("retry", "resume", "restart")
+
+
 class RecoveryPolicy(StrictValue):
-    """Where a further attempt starts, and which workflow runs when all attempts failed."""
+    """Where a further attempt starts, and what is done when an attempt failed.
+
+    Without a ``chain``: attempts as ``retry`` says, then ``on_failure`` where it is given. With one, the chain alone
+    says what is done and how often; ``retry`` still says after which endings, and how long is waited.
+    """
 
     # `from` on the wire and in files, where Python cannot say it.
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
     from_: Literal["checkpoint", "beginning"] = Field(default="beginning", alias="from")
     on_failure: WorkflowName | None = None
+    chain: Annotated[tuple[RecoveryLink, ...], Field(max_length=20)] = ()
+
+    @model_validator(mode="after")
+    def _chain_can_be_followed(self) -> "RecoveryPolicy":
+        if self.chain and self.on_failure is not None:
+            raise ValueError(
+                f"on_failure and chain are both given: put {{do: run, workflow: {self.on_failure}}} at the chain's end"
+            )
+        over = False
+        for number, link in enumerate(self.chain):
+            last = number == len(self.chain) - 1
+            if over and link.attempts:
+                raise ValueError(
+                    f"chain.{number} ({link.do}) would never be reached: attempts come before `run`"
+                )
+            if link.do in ("escalate", "give_up") and not last:
+                raise ValueError(f"chain.{number} ({link.do}) ends the chain: nothing can come after it")
+            over = over or link.do == "run"
+        return self
+
+
+class Timeouts(StrictValue):
+    """Limits in time beside ``timeout``, which is that of one attempt.
+
+    ``run``: from its acceptance to its end, all attempts and waits together; ``step``: of one step; ``queue``: until a
+    host has begun the first attempt.
+    """
+
+    run: Seconds | None = None
+    step: Seconds | None = None
+    queue: Seconds | None = None
 
 
 class ConcurrencyPolicy(StrictValue):
-    """How many runs of the workflow may be open at once, and what happens to one more."""
+    """How many runs of the workflow may be open at once, and what happens to one more.
 
+    ``key`` (text with parameters in braces) makes that a limit for each value of it.
+    """
+
+    key: Annotated[str, Field(max_length=1000)] | None = None
     limit: Annotated[int, Field(ge=1)] = 1
     when_full: Literal["queue", "reject", "replace"] = "queue"
 
@@ -146,6 +211,7 @@ class WorkflowDefinition(StrictValue):
     stuck: StuckPolicy = StuckPolicy()
     retry: RetryPolicy = RetryPolicy()
     recovery: RecoveryPolicy = RecoveryPolicy()
+    timeouts: Timeouts = Timeouts()
     concurrency: ConcurrencyPolicy | None = None
     disconnect: DisconnectPolicy = DisconnectPolicy()
     debug: bool = False

@@ -9,7 +9,9 @@ from typing import assert_never
 
 from runplane.contract.commands import (
     ContinueRun,
+    DecideRun,
     DiagnoseRun,
+    EndAttempt,
     EvaluateExpression,
     ForceCompleteRun,
     KillRun,
@@ -25,12 +27,11 @@ from runplane.contract.events import (
     OutcomeOverridden,
     Purpose,
     RestartAccepted,
-    RunCanceled,
     RunTerminating,
     TerminationEscalated,
 )
 from runplane.contract.run import Run, Status
-from runplane.core import holding
+from runplane.core import holding, recovering
 from runplane.core.rejection import Decision, Rejection, reject
 from runplane.core.state import RunState
 
@@ -65,11 +66,15 @@ def decide(state: RunState, command: RunCommand, now: datetime) -> Decision:
         case StartRun():
             return _decide_start(run)
         case KillRun():
-            return _decide_kill(state, run, command)
+            return _decide_kill(state, run, command, now)
         case RestartRun():
-            return _decide_restart(state, run, command)
+            return _decide_restart(state, run, command, now)
         case ForceCompleteRun():
             return _decide_force_complete(state, run, command)
+        case EndAttempt():
+            return recovering.decide_end_of_attempt(state, run, command)
+        case DecideRun():
+            return recovering.decide_course(run, command, now)
         case DiagnoseRun():
             return _decide_diagnose(run)
         case PauseRun():
@@ -103,7 +108,7 @@ def _decide_start(run: Run) -> Decision:
     return ()
 
 
-def _decide_kill(state: RunState, run: Run, command: KillRun) -> Decision:
+def _decide_kill(state: RunState, run: Run, command: KillRun, now: datetime) -> Decision:
     if run.status.ended:
         return reject(
             "already_ended",
@@ -111,13 +116,13 @@ def _decide_kill(state: RunState, run: Run, command: KillRun) -> Decision:
             status=run.status,
         )
     if run.status is Status.PENDING:
-        return (RunCanceled(reason=command.reason),)
+        return (recovering.ended_while_pending(run, now, command.reason),)
     if run.status is Status.TERMINATING:
         return _escalation(state, command)
     return (_terminating(state, command, "kill"),)
 
 
-def _decide_restart(state: RunState, run: Run, command: RestartRun) -> Decision:
+def _decide_restart(state: RunState, run: Run, command: RestartRun, now: datetime) -> Decision:
     if run.restarted_as is not None:
         if run.restarted_as == command.new_run_id:
             return ()
@@ -131,7 +136,8 @@ def _decide_restart(state: RunState, run: Run, command: RestartRun) -> Decision:
         return (accepted,)
     if run.status is Status.PENDING:
         # The end comes first: between the two facts a host could still claim the run.
-        return (RunCanceled(reason=command.reason or f"restarted as {command.new_run_id}"), accepted)
+        why = command.reason or f"restarted as {command.new_run_id}"
+        return (recovering.ended_while_pending(run, now, why), accepted)
     if run.status is Status.TERMINATING:
         return (accepted, *_escalation(state, command))
     return (accepted, _terminating(state, command, "restart"))
@@ -148,7 +154,8 @@ def _decide_force_complete(state: RunState, run: Run, command: ForceCompleteRun)
     if run.status.ended:
         return _decide_replace(run, command)
     if run.status is Status.PENDING:
-        return (_override(command, observed="no process had been started"),)
+        seen = recovering.seen_while_pending(run)
+        return (_override(command, observed=seen),)
     if run.status is Status.UNREACHABLE:
         seen = f"host {run.host} was not heard from; its processes may be alive until it returns"
         return (_override(command, observed=seen),)

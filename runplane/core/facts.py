@@ -3,11 +3,13 @@
 Called only for records that nothing is objected to. Where a fact is told twice, the first telling stays.
 """
 
-from typing import Any, assert_never
+from typing import assert_never
 
 from runplane.contract.commands import (
     ContinueRun,
+    DecideRun,
     DiagnoseRun,
+    EndAttempt,
     EvaluateExpression,
     ForceCompleteRun,
     KillRun,
@@ -21,6 +23,7 @@ from runplane.contract.commands import (
 )
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import (
+    AttemptFailed,
     BreakpointsSet,
     CommandRejected,
     ConditionCleared,
@@ -34,8 +37,10 @@ from runplane.contract.events import (
     ProcessExited,
     ProcessSpawned,
     ProgressReported,
+    RecoveryStarted,
     ReportSetAside,
     RestartAccepted,
+    RetryScheduled,
     RunCanceled,
     RunClaimed,
     RunCompleted,
@@ -58,24 +63,39 @@ from runplane.contract.events import (
     VariablesReported,
     VariablesSet,
 )
-from runplane.contract.run import Attempt, Condition, Failure, Held, Override, Run, Status, Step, Survivor
+from runplane.contract.run import (
+    Condition,
+    Failure,
+    Held,
+    Override,
+    Run,
+    Status,
+    Step,
+    Survivor,
+)
+from runplane.core import attempts
+from runplane.core.attempts import Changes
 from runplane.core.debugging import debugged
 from runplane.core.forecast import progressed
-from runplane.core.state import RunState, Termination
+from runplane.core.objections import is_of_an_attempt_that_is_over
+from runplane.core.state import Debugging, RunState, Termination
 
 MAX_CONDITIONS = 20
 """Conditions kept; the oldest give way."""
 
-
-Changes = dict[str, Any]
-"""Fields and their new values."""
 _NOTHING: Changes = {}
 
 
 def tell(state: RunState, run: Run, record: Envelope) -> tuple[Changes, Changes]:
     """What the record changes of the run, and of the state around it; the status apart."""
     data = record.data
+    if is_of_an_attempt_that_is_over(run, record):
+        return attempts.told_late(run, record), _NOTHING
     match data:
+        case AttemptFailed():
+            bound_to = state.spec.host if state.spec is not None else None
+            kept = Debugging(breakpoints_by=state.debugging.breakpoints_by)
+            return attempts.failed(run, record, data, bound_to), {"termination": None, "debugging": kept}
         case RunTerminating():
             return {"held": None}, {"termination": _termination(state, run, record, data)}
         case TerminationEscalated() if state.termination is not None:
@@ -102,10 +122,12 @@ def _of_the_run(  # noqa: C901 - one flat case a record
 ) -> Changes:
     match data:
         case RunClaimed():
-            return _claimed(run, record, data)
+            return attempts.claimed(run, record, data)
         case ProcessSpawned():
-            attempts = _last_attempt(run, main=data.main, mechanism=data.mechanism, started_at=record.time)
-            return {"attempts": attempts, "started_at": run.started_at or record.time}
+            told = attempts.last_changed(
+                run, main=data.main, mechanism=data.mechanism, started_at=record.time
+            )
+            return {"attempts": told, "started_at": run.started_at or record.time}
         case ProgressReported():
             return {"progress": progressed(run.progress, data, record.time)}
         case StepStarted():
@@ -119,19 +141,19 @@ def _of_the_run(  # noqa: C901 - one flat case a record
         case StepCompleted() | StepFailed():
             return {"step": None} if run.step and run.step.name == data.name else _NOTHING
         case ProcessExited():
-            return _exited(run, record, data)
+            return attempts.exited(run, record, data)
         case SurvivorsFound():
             return _raised(run, _survivors_condition(record, data.survivors))
         case LeftoversFound():
             return _raised(run, _leftovers_condition(record, data))
         case TreeVerifiedGone():
-            return _gone(run, data)
+            return attempts.gone(run, data)
         case ConditionRaised():
             return _raised(run, data.condition)
         case ConditionCleared():
             return {"conditions": tuple(c for c in run.conditions if c.type != data.type)}
         case RunKilled():
-            return {"kill_receipt": data.receipt}
+            return {"kill_receipt": data.receipt, "failure": None}
         case RunFailed() | RunLost():
             return {"failure": data.failure}
         case RunTimedOut():
@@ -143,17 +165,21 @@ def _of_the_run(  # noqa: C901 - one flat case a record
         case RunPaused():
             return {"held": _held(record, data)}
         case RunContinued():
-            attempts = run.attempts
-            if attempts and data.held_seconds:
-                attempts = _last_attempt(run, held_seconds=attempts[-1].held_seconds + data.held_seconds)
-            return {"held": None, "attempts": attempts}
+            told = run.attempts
+            if told and data.held_seconds:
+                told = attempts.last_changed(run, held_seconds=told[-1].held_seconds + data.held_seconds)
+            return {"held": None, "attempts": told}
         case BreakpointsSet():
             return {"breakpoints": data.breakpoints}
         case VariablesReported() | VariablesSet():
             return _NOTHING  # they are told of the state around the run
+        case RetryScheduled():
+            return attempts.scheduled(run, data)
+        case RecoveryStarted():
+            return {"recovered_by": run.recovered_by or data.run_id}
         case RunCompleted() | RunCanceled() | RunReachable():
             return _NOTHING  # they move the status, which is all they say
-        case RunUnreachable() | RunTerminating() | TerminationEscalated():
+        case RunUnreachable() | RunTerminating() | TerminationEscalated() | AttemptFailed():
             return _NOTHING  # they are told of the state around the run
         case (
             CommandRejected()
@@ -164,7 +190,7 @@ def _of_the_run(  # noqa: C901 - one flat case a record
             | NotificationFailed()
         ):
             return _NOTHING  # for the audit log
-        case StartRun() | KillRun() | RestartRun() | ForceCompleteRun():
+        case StartRun() | KillRun() | RestartRun() | ForceCompleteRun() | EndAttempt() | DecideRun():
             return _NOTHING  # an order states no fact; a run's first order is folded before it is a run
         case (
             PauseRun()
@@ -190,17 +216,6 @@ def _held(record: Envelope, data: RunPaused) -> Held:
     )
 
 
-def _claimed(run: Run, record: Envelope, data: RunClaimed) -> Changes:
-    attempt = Attempt(attempt=data.attempt, host=data.host, claimed_at=record.time)
-    return {
-        "host": data.host,
-        "attempt": data.attempt,
-        "attempts": (*run.attempts, attempt),
-        "exit": None,
-        "step": None,
-    }
-
-
 def _termination(state: RunState, run: Run, record: Envelope, data: RunTerminating) -> Termination:
     """A further order gives the end another purpose; its grace and its clock are those of the first."""
     under_way = state.termination if run.status is Status.TERMINATING else None
@@ -218,19 +233,6 @@ def _termination(state: RunState, run: Run, record: Envelope, data: RunTerminati
     )
 
 
-def _exited(run: Run, record: Envelope, data: ProcessExited) -> Changes:
-    if not run.attempts or run.attempts[-1].exit is not None:
-        return _NOTHING
-    ended_at = run.attempts[-1].ended_at or record.time
-    return {"exit": data.exit, "attempts": _last_attempt(run, exit=data.exit, ended_at=ended_at)}
-
-
-def _gone(run: Run, data: TreeVerifiedGone) -> Changes:
-    known = run.attempts[-1].verified_by if run.attempts else ()
-    attempts = _last_attempt(run, verified_by=known or data.verified_by)
-    return {"attempts": attempts, "kill_receipt": run.kill_receipt or data.receipt}
-
-
 def _overridden(run: Run, record: Envelope, data: OutcomeOverridden) -> Changes:
     override = Override(
         outcome=data.outcome,
@@ -246,12 +248,6 @@ def _overridden(run: Run, record: Envelope, data: OutcomeOverridden) -> Changes:
         message = data.reason or f"declared failed by {record.actor.principal}"
         failure = Failure(kind="forced", message=message)
     return {"override": override, "failure": failure, "kill_receipt": data.receipt or run.kill_receipt}
-
-
-def _last_attempt(run: Run, **changes: Any) -> tuple[Attempt, ...]:
-    if not run.attempts:
-        return run.attempts
-    return (*run.attempts[:-1], run.attempts[-1].model_copy(update=changes))
 
 
 def _raised(run: Run, condition: Condition) -> Changes:

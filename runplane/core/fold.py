@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from runplane.contract.commands import RestartRun, StartRun
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import OutcomeOverridden
-from runplane.contract.run import Run, Status
+from runplane.contract.run import NextAttempt, Run, Status
 from runplane.contract.spec import RunSpec
 from runplane.core.facts import tell
 from runplane.core.objections import objection
@@ -56,12 +56,21 @@ def _asked(state: RunState, record: Envelope, seq: int) -> RunState:
     """The first record of a run's story that makes it a run: StartRun, or the RestartRun of another."""
     data = record.data
     if isinstance(data, StartRun) and data.run_id == record.run_id:
-        run = _new_run(state, record, data.spec, seq)
+        # A host hears of a run by the order for the attempt that it is to begin.
+        before = {"attempt": data.attempt - 1, "recovers": data.recovers, "next_attempt": _resumed(data)}
+        run = _new_run(state, record, data.spec, seq).model_copy(update=before)
         return state.model_copy(update={"run": run, "spec": data.spec})
     if isinstance(data, RestartRun) and data.new_run_id == record.run_id:
-        run = _new_run(state, record, data.spec, seq).model_copy(update={"restarted_from": data.run_id})
+        before = {"restarted_from": data.run_id, "next_attempt": _resumed(data)}
+        run = _new_run(state, record, data.spec, seq).model_copy(update=before)
         return state.model_copy(update={"run": run, "spec": data.spec})
     return _with_anomaly(state, record, seq, "it speaks of a run that nobody asked for")
+
+
+def _resumed(order: StartRun | RestartRun) -> NextAttempt | None:
+    """An attempt that does not begin at the beginning is said to be one before it is claimed."""
+    number = order.attempt if isinstance(order, StartRun) else 1
+    return NextAttempt(attempt=number, resume=True) if order.resume else None
 
 
 def _new_run(state: RunState, record: Envelope, spec: RunSpec, seq: int) -> Run:
@@ -99,9 +108,9 @@ def _ended(run: Run, record: Envelope) -> Run:
     detached = isinstance(record.data, OutcomeOverridden) and record.data.detached
     if attempts and attempts[-1].ended_at is None and not detached:
         attempts = (*attempts[:-1], attempts[-1].model_copy(update={"ended_at": record.time}))
-    return run.model_copy(
-        update={"ended_at": record.time, "attempts": attempts, "step": None, "held": None, "conditions": ()}
-    )
+    host = run.host or (attempts[-1].host if attempts else None)
+    over = {"host": host, "step": None, "held": None, "conditions": (), "next_attempt": None}
+    return run.model_copy(update={"ended_at": record.time, "attempts": attempts, **over})
 
 
 def _with_anomaly(state: RunState, record: Envelope, seq: int, why: str) -> RunState:

@@ -12,10 +12,14 @@ from runplane.contract.envelope import COMMAND_TYPES, Envelope
 from runplane.contract.events import (
     CommandRejected,
     OutcomeOverridden,
+    ProcessExited,
+    RetryScheduled,
     RunClaimed,
     RunKilled,
+    RunLost,
     RunReachable,
     RunUnreachable,
+    TreeVerifiedGone,
 )
 from runplane.contract.run import Run, Status
 from runplane.core.state import RunState
@@ -28,6 +32,7 @@ AFTER_THE_END: Final = frozenset(
         "TreeVerifiedGone",
         "ProcessExited",
         "DiagnosisTaken",
+        "RecoveryStarted",
         "NotificationDelivered",
         "NotificationFailed",
     }
@@ -43,12 +48,23 @@ def objection(state: RunState, run: Run, record: Envelope) -> str | None:
         return f"it belongs to {record.run_id or 'no run'}"
     if record.is_command:
         return _against_command(state, run, record)
+    if is_of_an_attempt_that_is_over(run, record):
+        return None
     return (
         _of_foreign_host(run, record)
         or _too_late(run, record)
         or _unproven(record)
         or _impossible(run, record)
     )
+
+
+def is_of_an_attempt_that_is_over(run: Run, record: Envelope) -> bool:
+    """Whether a host tells how an attempt ended that the run had left behind: that is told of the attempt alone."""
+    if not isinstance(record.data, ProcessExited | TreeVerifiedGone) or record.attempt is None:
+        return False
+    if record.attempt == run.attempt and not (run.status is Status.PENDING and run.attempts):
+        return False
+    return any(one.attempt == record.attempt and one.host == record.host for one in run.attempts)
 
 
 def _against_command(state: RunState, run: Run, record: Envelope) -> str | None:
@@ -91,7 +107,7 @@ def _too_late(run: Run, record: Envelope) -> str | None:
         if run.status is not Status.PENDING:
             where = f" on host {run.host}" if run.attempt else ""
             return f"host {data.host} claims it, but it is {run.status}{where}"
-        if run.host is not None and run.attempt == 0 and data.host != run.host:
+        if run.host is not None and data.host != run.host:
             return f"host {data.host} claims it, but it is meant for host {run.host}"
         if data.attempt != run.attempt + 1:
             return f"attempt {data.attempt} is claimed, but {run.attempt + 1} is next"
@@ -117,6 +133,12 @@ def _unproven(record: Envelope) -> str | None:
 
 def _impossible(run: Run, record: Envelope) -> str | None:
     data = record.data
+    if isinstance(data, RetryScheduled) and (
+        run.status is not Status.PENDING or data.attempt != run.attempt + 1
+    ):
+        return f"attempt {data.attempt} is scheduled, but the run is {run.status} in attempt {run.attempt}"
+    if isinstance(data, RunKilled | RunLost) and run.status is Status.PENDING and not run.attempts:
+        return f"{record.type} cannot happen to a run that never had a process"
     if isinstance(data, OutcomeOverridden) or is_expected(run.status, record.type):
         return None
     return f"{record.type} cannot happen to a run that is {run.status}"

@@ -23,6 +23,7 @@ _ENDINGS: dict[str, Target] = {
     "RunLost": Status.LOST,
     "RunFailed": Status.FAILED,
     "OutcomeOverridden": DECLARED,
+    "AttemptFailed": Status.PENDING,
 }
 _ALIVE: dict[str, Target] = {
     **_ENDINGS,
@@ -38,7 +39,11 @@ TABLE: Final[Mapping[str, Mapping[str, Target]]] = MappingProxyType(
             "RunClaimed": Status.STARTING,
             "RunCanceled": Status.CANCELED,
             "RunFailed": Status.FAILED,
+            "RunTimedOut": Status.TIMED_OUT,
             "OutcomeOverridden": DECLARED,
+            # Between two attempts only: see the objections.
+            "RunKilled": Status.KILLED,
+            "RunLost": Status.LOST,
         },
         Status.STARTING: {
             **_ENDINGS,
@@ -81,6 +86,7 @@ NEUTRAL: Final = frozenset(
         "DiagnosisTaken", "BreakpointsSet",
         "VariablesReported", "VariablesSet", "EvaluateExpression", "ExpressionEvaluated",
         "TerminationEscalated", "LeftoversFound", "SurvivorsFound",
+        "EndAttempt", "DecideRun", "RetryScheduled", "RecoveryStarted",
         "ProcessExited", "TreeVerifiedGone", "RunReachable", "NotificationDelivered", "NotificationFailed",
     }
 )  # fmt: skip

@@ -21,11 +21,13 @@ from typing import Any, cast, get_args
 
 from runplane.contract.commands import RestartRun, RunCommand
 from runplane.contract.envelope import TYPES, Envelope
-from runplane.contract.run import Run, Surface
+from runplane.contract.run import Failure, Run, Surface
+from runplane.contract.spec import RunSpec
 from runplane.contract.units import parse_duration
 from runplane.contract.value import Value
 from runplane.core.decide import Rejection, decide, owner
 from runplane.core.fold import apply, initial
+from runplane.core.policies.recovery import fact_after
 from runplane.core.state import RunState
 from tests.records import NOON, PROCESS, SPEC, receipt, record
 
@@ -121,10 +123,13 @@ class World:
         host = who if not surface and who != "plane" else None
         state = self.state(run_id)
         run = state.run
+        if kind == "attempt":  # how it ended; what is told of that is the policy's
+            return self._failed_attempt(state, who, run_id, words, time)
         if not surface:  # what an order led to is told in the name of whoever gave it
             ending = state.termination if kind in {"RunKilled", "OutcomeOverridden", "RunTimedOut"} else None
             principal, surface = (ending.requested_by, ending.via) if ending else ("runplane", "policy")
-        attempt = words.pop("attempt", None) or ((run.attempt or None) if run and host else None)
+        named = None if kind == "RetryScheduled" else words.pop("attempt", None)
+        attempt = named or ((run.attempt or None) if run and host else None)
         data = _data(kind, run_id, host, words, state)
         story = data.new_run_id if isinstance(data, RestartRun) else run_id
         return record(
@@ -136,6 +141,23 @@ class World:
             principal=principal,
             surface=cast("Surface", surface),
         )
+
+    def _failed_attempt(
+        self, state: RunState, who: str, run_id: str, words: dict[str, Any], time: Any
+    ) -> Envelope:
+        assert state.run is not None
+        assert state.spec is not None
+        ending = words.pop("ending", "failed")
+        fact = fact_after(
+            state.run,
+            state.spec,
+            ending=ending,
+            exit_code=words.pop("code", None),
+            failure=Failure(**_failure(words, "exit_code")["failure"]),
+            receipt=receipt() if ending in ("stuck", "timed_out") else None,
+        )
+        host = None if who == "plane" else who
+        return record(fact, run_id=run_id, host=host, attempt=state.run.attempt if host else None, time=time)
 
     def _tell(self, envelope: Envelope) -> Iterator[tuple[str, str]]:
         self.seq += 1
@@ -188,6 +210,15 @@ def summary(name: str, state: RunState) -> Iterator[str]:
 
 
 def _details(run: Run) -> Iterator[tuple[str, str]]:
+    following = run.next_attempt
+    if following is not None:
+        since = (
+            f"{(following.at - NOON).total_seconds():g} s"
+            if following.at is not None
+            else "not scheduled yet"
+        )
+        where = "from the last checkpoint" if following.resume else "from the beginning"
+        yield f"attempt {following.attempt}", f"at {since}, {where}"
     if run.step is not None:
         yield "step", run.step.name
     if run.progress is not None:
@@ -205,6 +236,8 @@ def _details(run: Run) -> Iterator[tuple[str, str]]:
         yield "declared", f"{run.override.outcome} by {run.override.by}; observed: {run.override.observed}"
     if run.restarted_from:
         yield "restarted from", _NAMES[run.restarted_from]
+    if run.recovered_by:
+        yield "recovered by", _NAMES[run.recovered_by]
     if run.restarted_as:
         yield "restarted as", _NAMES[run.restarted_as]
     if run.anomalies:
@@ -213,13 +246,15 @@ def _details(run: Run) -> Iterator[tuple[str, str]]:
 
 def _where(run: Run) -> str:
     if run.attempt:
-        return f" on {run.host}, attempt {run.attempt}"
+        return f" on {run.host or 'no host'}, attempt {run.attempt}"
     return f", meant for {run.host}" if run.host else ""
 
 
 def _named(event: Value) -> str:
     fields = {
-        name: value for name, value in event.model_dump(exclude_defaults=True).items() if value is not None
+        name: value
+        for name, value in event.model_dump(mode="json", exclude_defaults=True).items()
+        if value is not None
     }
     said = " ".join(f"{name}={_short(json.dumps(value))}" for name, value in fields.items())
     return f"{type(event).__name__} {said}".strip()
@@ -243,6 +278,11 @@ def _words(rest: str) -> dict[str, Any]:
     return words
 
 
+def _spec(words: dict[str, Any]) -> RunSpec:
+    of_the_spec = {name: words.pop(name) for name in list(words) if name in RunSpec.model_fields}
+    return RunSpec.model_validate(SPEC.model_dump(by_alias=True) | of_the_spec)
+
+
 def _failure(words: dict[str, Any], kind: str) -> dict[str, Any]:
     failure = {"kind": words.pop("kind", kind), "message": words.pop("message", kind)}
     return {"failure": failure}
@@ -254,9 +294,13 @@ def _process(words: dict[str, Any]) -> dict[str, Any]:
 
 
 _FILLED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "StartRun": lambda words: {"spec": SPEC.model_copy(update={"host": words.pop("host", None)})},
+    "StartRun": lambda words: {"spec": _spec(words)},
     "RestartRun": lambda words: {"new_run_id": RUNS[words.pop("new")], "spec": SPEC},
-    "RunClaimed": lambda _: {"attempt": 1, "boot_id": "boot-1", "agent_id": "agent-1"},
+    "RunClaimed": lambda words: {
+        "attempt": words.pop("claims", 1),
+        "boot_id": "boot-1",
+        "agent_id": "agent-1",
+    },
     "ProcessSpawned": lambda _: {"main": PROCESS, "shim": PROCESS, "mechanism": "cgroup"},
     "ProcessExited": lambda words: {
         "exit": {name: words.pop(name) for name in ("code", "signal") if name in words}
@@ -268,6 +312,7 @@ _FILLED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         "receipt": receipt(method=words.pop("method", "graceful"), verified=words.pop("verified", True))
     },
     "OutcomeOverridden": lambda words: {"receipt": receipt()} if words.pop("receipt", False) else {},
+    "AttemptFailed": lambda words: _failure(words, "exit_code"),
     "TreeVerifiedGone": lambda _: {"verified_by": ("cgroup",)},
     "SurvivorsFound": lambda words: {"survivors": [_process(words)]},
     "LeftoversFound": lambda words: {"processes": [_process(words)], "policy": "end"},
@@ -279,6 +324,8 @@ _FILLED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 def _data(kind: str, run_id: str, host: str | None, words: dict[str, Any], state: RunState) -> Value:
     """The record's data: what the line says, and what every such record has."""
     model = TYPES[kind]
+    if kind == "RetryScheduled":
+        words["at"] = NOON + timedelta(seconds=words["at"])
     filled = _FILLED[kind](words) if kind in _FILLED else {}
     known: dict[str, Any] = {"run_id": run_id, "host": host or (state.run.host if state.run else None)}
     common = {name: value for name, value in known.items() if name in model.model_fields}

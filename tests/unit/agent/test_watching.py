@@ -25,7 +25,7 @@ def test_a_detector_that_fails_is_given_up_and_samples_go_on(
     story: Any = SimpleNamespace(
         run_id="run_00000000000a",
         spec=SimpleNamespace(stuck=StuckPolicy(), learned=None),
-        state=SimpleNamespace(run=SimpleNamespace(status=Status.RUNNING)),
+        state=SimpleNamespace(run=SimpleNamespace(status=Status.RUNNING, attempt_over=False)),
     )
     looks = []
 

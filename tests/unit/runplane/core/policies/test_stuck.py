@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from runplane.contract.commands import KillRun, RestartRun
-from runplane.contract.run import Condition, Run, Status
+from runplane.contract.commands import EndAttempt, KillRun, RestartRun
+from runplane.contract.run import Condition, Failure, Run, Status
 from runplane.contract.spec import RunSpec
 from runplane.core.policies.stuck import MOST_RESTARTS, decide
 from runplane.core.state import RunState
@@ -35,9 +35,14 @@ def test_kill_says_why() -> None:
     assert order == KillRun(run_id=RUN, reason="stuck (idle): it sleeps")
 
 
-@pytest.mark.parametrize("action", ["restart", "retry"])
-def test_restart_has_an_id_derived_from_its_cause(action: str) -> None:
-    orders = [decide(state(action), STUCK, cause=cause, restarts_before=0) for cause in ("c", "c", "d")]
+def test_another_attempt_is_one_of_the_same_run() -> None:
+    order = decide(state("retry", attempt=2), STUCK, cause="c", restarts_before=0)
+    failure = Failure(kind="stuck", message="stuck (idle): it sleeps")
+    assert order == EndAttempt(run_id=RUN, attempt=2, ending="stuck", failure=failure)
+
+
+def test_restart_has_an_id_derived_from_its_cause() -> None:
+    orders = [decide(state("restart"), STUCK, cause=cause, restarts_before=0) for cause in ("c", "c", "d")]
     assert all(isinstance(order, RestartRun) and order.run_id == RUN for order in orders)
     assert orders[0] == orders[1]
     assert orders[0] != orders[2]
