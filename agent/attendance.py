@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from agent.checkpoints import Checkpoints
 from agent.diagnosing import Diagnosing
 from agent.ending import Ending
 from agent.environment import names_secrets, secrets_masked
@@ -94,6 +95,15 @@ class Attendance:
             lock,
             mask=secret,
             values=Values(hall.bus, process.directory, spawn=spawn, mask=secret),
+            checkpoints=Checkpoints(
+                hall,
+                story,
+                process.directory,
+                working_directory(story.spec.workspace, process.directory),
+                lock,
+                spawn=spawn,
+                mask=secret,
+            ),
         )
         self.ending = Ending(
             story,
@@ -101,7 +111,7 @@ class Attendance:
             lock,
             moving=self.holding.moving,
             spawn=spawn,
-            last_reports=self._reporting.last,
+            reporting=self._reporting,
             on_end=on_end,
             longest_quiet=self.watching.longest_quiet,
             most_output=story.spec.limits.output or hall.settings.most_output_bytes,

@@ -14,6 +14,7 @@ from typing import Any
 from agent import course, failpoint, receipts, workspace
 from agent.process.records import TreeEnded
 from agent.process.tree import AttemptProcess
+from agent.reporting import Reporting
 from agent.story import Story
 from agent.watch.limits import OutputCounter, reached_by_kernel, until_reached
 from runplane.contract.envelope import Envelope
@@ -38,7 +39,7 @@ log = logging.getLogger("agent.ending")
 class Ending:
     """The end of one process tree. ``lock`` is the keeper's: telling an end and deciding an order exclude each other.
 
-    ``most_output``: bytes it may print. ``spawn`` runs work beside the keeper, ``last_reports`` gives what the workflow
+    ``most_output``: bytes it may print. ``spawn`` runs work beside the keeper, ``reporting`` has what the workflow
     said and nobody has told yet, ``longest_quiet`` for how long it had nothing to say; ``moving`` is set while it is
     not held; ``on_end`` is called once the end is on disk.
     """
@@ -50,7 +51,7 @@ class Ending:
         lock: asyncio.Lock,
         *,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
-        last_reports: Callable[[], list[Envelope]],
+        reporting: Reporting,
         on_end: Callable[[], None],
         moving: asyncio.Event,
         most_output: int,
@@ -61,7 +62,7 @@ class Ending:
         self._process = process
         self._lock = lock
         self._spawn = spawn
-        self._last_reports = last_reports
+        self._reporting = reporting
         self._on_end = on_end
         self._longest_quiet = longest_quiet
         self._output = OutputCounter(most_output)
@@ -111,6 +112,7 @@ class Ending:
         if self._ordered:
             return
         ended = await self._terminate(grace_seconds=0.0, force=True, keep_remains=True)
+        await self._reporting.settle()
         async with self._lock:
             if not self._ordered:
                 await self._tell_natural_end(ended, None)
@@ -210,6 +212,7 @@ class Ending:
         failpoint.passing("end.before")
         ended = await self._terminate(grace_seconds=began_by.grace_seconds, force=began_by.force)
         failpoint.passing("end.after")
+        await self._reporting.settle()
         async with self._lock:
             run = self._story.state.run
             if run is None:
@@ -244,7 +247,7 @@ class Ending:
     async def _tell_ordered_end(self, termination: Termination, fact: Value) -> None:
         actor = Actor(principal=termination.requested_by, surface=termination.via)
         await self._story.tell(
-            *self._last_reports(),
+            *self._reporting.last(),
             self._story.fact(self._exited()),
             self._story.fact(fact, actor=actor, command_id=termination.command_id),
         )
@@ -259,7 +262,7 @@ class Ending:
             return
         if receipt is None:
             workspace.clean(self._story.spec.workspace, self._process.directory)
-        reports = [] if run.attempt_over else self._last_reports()
+        reports = [] if run.attempt_over else self._reporting.last()
         facts: list[Value] = [
             self._exited(),
             TreeVerifiedGone(verified_by=ended.verified_by, receipt=receipt),
@@ -275,6 +278,8 @@ class Ending:
     def _natural_end(self, failure: Failure | None) -> Value:
         if failure is None:
             return RunCompleted()
+        if self._reporting.shape_changed is not None:
+            failure = Failure(kind="shape_changed", message=self._reporting.shape_changed)
         ended = self._process.exit
         return course.fact_of(
             self._story, "failed", failure, exit_code=ended.code if ended is not None else None

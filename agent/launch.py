@@ -4,7 +4,7 @@ import contextlib
 import logging
 from pathlib import Path
 
-from agent import environment, receipts, workspace
+from agent import environment, receipts, resuming, workspace
 from agent.debug.program import debugged
 from agent.debug.source import place_of
 from agent.hall import Hall
@@ -28,6 +28,7 @@ async def launched(hall: Hall, story: Story) -> AttemptProcess | Failure:
     directory = workspace.attempt_directory(hall.settings.runs, story.run_id, story.attempt)
     try:
         _write_control(story, directory)
+        await resuming.prepare(hall.bus, story, directory)
         return await hall.launcher.launch(request_for(hall.settings, story, directory))
     except LaunchError as error:
         before = await hall.launcher.adopt(directory) if error.kind == "already_launched" else None

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from agent.boundaries import Boundaries
+from agent.checkpoints import Checkpoints
 from agent.environment import masked_value
 from agent.story import Story
 from agent.values import Values
-from agent.watch.reports import Held, Report, ReportFile, Resumed, coalesced
+from agent.watch.reports import CheckpointTaken, Held, Report, ReportFile, Resumed, ShapeChanged, coalesced
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import Unavailable
 
@@ -34,6 +35,7 @@ class Reporting:
         *,
         mask: Callable[[str], str] | None,
         values: Values,
+        checkpoints: Checkpoints,
     ) -> None:
         """Nothing is read before :meth:`last`; whoever follows the files hands over what it reads to :meth:`tell`."""
         self._story = story
@@ -41,6 +43,8 @@ class Reporting:
         self._boundaries = boundaries
         self._mask = mask
         self._values = values
+        self._checkpoints = checkpoints
+        self.shape_changed: str | None = None
         self._lock = lock
         self._waiting: list[Report] = []
 
@@ -64,7 +68,24 @@ class Reporting:
 
     def keep(self, reports: list[Report]) -> None:
         """They are told with those that come next, or with the end."""
-        self._waiting += map(self._masked, reports)
+        self._waiting += map(self._masked, filter(self._is_fact, reports))
+
+    async def settle(self) -> None:
+        """Before an end is told: the last checkpoint that the workflow gave is stored, if that can be done soon."""
+        for file in self._files:
+            self.keep(file.read())
+        await self._checkpoints.settled()
+
+    def _is_fact(self, report: Report) -> bool:
+        """Whether the report is told as it stands; others are handed on."""
+        match report.fact:
+            case CheckpointTaken():
+                self._checkpoints.take(report.fact)
+            case ShapeChanged():
+                self.shape_changed = report.fact.message
+            case _:
+                return True
+        return False
 
     def _masked(self, report: Report) -> Report:
         report = self._values.taken(report)
@@ -75,6 +96,7 @@ class Reporting:
 
     def last(self) -> list[Envelope]:
         """What nobody has told yet, for whoever tells the end."""
-        last = [self._masked(report) for file in self._files for report in file.read(last=True)]
+        read = [report for file in self._files for report in file.read(last=True)]
+        last = [self._masked(report) for report in read if self._is_fact(report)]
         untold = coalesced([*self._waiting, *last])
         return self._story.reported([one for one in untold if not isinstance(one.fact, Held | Resumed)])

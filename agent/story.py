@@ -34,7 +34,8 @@ _STEPS = 20
 class Story:
     """The folded state of one run, and how facts are added to it. ``handled``: ids of the orders accepted here.
 
-    ``elsewhere``: the record by which somebody else ended the run. ``steps``: what was last reported of steps.
+    ``elsewhere``: the record by which somebody else ended the run. ``start``: the order for this attempt. ``steps``:
+    what was last reported of steps.
     """
 
     def __init__(self, hall: Hall, run_id: str) -> None:
@@ -43,6 +44,7 @@ class Story:
         self.state: RunState = initial()
         self.handled: set[str] = set()
         self.elsewhere: Envelope | None = None
+        self.start: StartRun | None = None
         self.steps: deque[Envelope] = deque(maxlen=_STEPS)
         self._hall = hall
         self._turn = 0
@@ -65,6 +67,8 @@ class Story:
         self.state = apply(self.state, envelope, self._turn)
         if isinstance(envelope.data, StepStarted | StepCompleted | StepFailed):
             self.steps.append(envelope)
+        elif isinstance(envelope.data, StartRun):
+            self.start = envelope.data
 
     async def accept(self, order: Envelope, *facts: Envelope) -> None:
         """Put the order that brings the run here and what it means on disk. Raises Unavailable: nothing was done."""
@@ -124,6 +128,7 @@ class Story:
 
     def _told_on_disk(self, facts: Sequence[Envelope]) -> None:
         for fact in facts:
+            self._told.add(fact.id)
             self.fold(fact)
         self._hall.publisher.enqueue(self.run_id, list(facts))
 
@@ -158,6 +163,10 @@ class Story:
                 self._told.add(identity)
                 facts.append(self.fact(report.fact, record_id=identity, actor=report.actor))
         return facts
+
+    def has_told(self, record_id: str) -> bool:
+        """Whether a fact of this id was told before."""
+        return record_id in self._told
 
     def knows(self, report: Report) -> bool:
         """Whether a fact of this report was told before."""

@@ -78,19 +78,10 @@ class Values:
 
     def _read(self, name: str) -> bytes | None:
         """What the file holds, without the run's secrets; None where it is no JSON, too large, or not there."""
-        if _NAME.fullmatch(name) is None:
-            return None
-        try:
-            descriptor = os.open(self._directory / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            with os.fdopen(descriptor, "rb") as file:
-                data = file.read(MOST_BYTES + 1)
-            value = json.loads(data)
-        except (OSError, ValueError, RecursionError) as error:
-            log.warning("%s is left out: %s", name, error)
-            return None
-        if len(data) > MOST_BYTES:
-            return None
-        return data if self._mask is None else json.dumps(masked_value(value, self._mask)).encode()
+        data = read_file(self._directory, name)
+        if data is None or self._mask is None:
+            return data
+        return json.dumps(masked_value(json.loads(data), self._mask)).encode()
 
     def names(self) -> list[str]:
         """The files there are, at most a thousand."""
@@ -123,6 +114,31 @@ async def bring_all(bus: Bus, directory: Path, mask: Callable[[str], str] | None
     values = Values(bus, directory, spawn=lambda work: work.close(), mask=mask)
     for name in await asyncio.to_thread(values.names):
         await values.bring(name)
+
+
+def read_value(values: Path, given: Any) -> Any:
+    """A value that may be in a file of ``values``; None where that is no JSON, too large, or not there."""
+    if not _is_file(given):
+        return given
+    data = read_file(values, str(given["$file"]))
+    return json.loads(data) if data is not None else None
+
+
+def read_file(values: Path, name: str) -> bytes | None:
+    """What the file holds; None where it is no JSON, too large, or not there."""
+    if _NAME.fullmatch(name) is None:
+        return None
+    try:
+        descriptor = os.open(values / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            return None
+        json.loads(data)
+    except (OSError, ValueError, RecursionError) as error:
+        log.warning("%s is left out: %s", name, error)
+        return None
+    return data
 
 
 def _is_file(value: Any) -> bool:

@@ -17,6 +17,7 @@ from control_plane.plane_decisions import (
     until_projected,
 )
 from control_plane.read_model import EventFilter, ReadModel
+from control_plane.recovery.resumptions import PATIENCE, Resumptions
 from runplane.bus import Bus, CompareFailed, Expect
 from runplane.contract.commands import RestartRun, StartRun
 from runplane.contract.envelope import Envelope
@@ -24,7 +25,7 @@ from runplane.contract.events import CommandRejected, RunCanceled
 from runplane.contract.ids import derive_record_id
 from runplane.contract.run import Actor, Run, Status
 from runplane.contract.subjects import host_command, plane_event, pool_command, run_events
-from runplane.stamp import stamp
+from runplane.stamp import now, stamp
 
 log = logging.getLogger("control_plane.process_manager")
 
@@ -41,6 +42,7 @@ class Restarts:
         """Nothing happens before :meth:`handle`."""
         self._bus = bus
         self._read_model = read_model
+        self._resumptions = Resumptions(bus)
 
     async def handle(self, envelope: Envelope, seq: int, *, again: bool) -> None:
         """Look at one event; nearly all of them are no concern of a restart."""
@@ -59,7 +61,7 @@ class Restarts:
             current = await current_state(
                 self._bus, self._read_model, next_id, command=None, sure=again or attempt > 0
             )
-            order = self._start_order(next_id, current, sure=again or attempt > 0)
+            order = await self._start_order(next_id, current, sure=again or attempt > 0)
             if order is None:
                 return
             try:
@@ -96,7 +98,7 @@ class Restarts:
             before = self._run(before.restarted_from)
         return True
 
-    def _start_order(self, next_id: str, current: Current, *, sure: bool) -> Envelope | None:
+    async def _start_order(self, next_id: str, current: Current, *, sure: bool) -> Envelope | None:
         state = current.state
         if (
             state.run is None
@@ -114,21 +116,26 @@ class Restarts:
             return None
         spec = state.spec
         ending = self._ending_of(state.run.restarted_from)
+        resume = None
+        if isinstance(restart.data, RestartRun) and restart.data.resume:
+            ended_at = self._read_model.stored_at(ending[0]) if ending is not None else None
+            patient = ended_at is not None and now() - ended_at < PATIENCE
+            resume = await self._resumptions.of(restart.data.run_id, patient=patient)
         return stamp(
-            StartRun(run_id=next_id, spec=spec),
+            StartRun(run_id=next_id, spec=spec, resume=resume),
             subject=host_command(spec.host, next_id)
             if spec.host is not None
             else pool_command(spec.pool, next_id),
             source=SOURCE,
             actor=Actor(principal=restart.actor.principal, surface="policy"),
-            cause=ending or restart,
+            cause=ending[1] if ending is not None else restart,
             record_id=derive_record_id(restart.id, "start", next_id),
         )
 
-    def _ending_of(self, run_id: str | None) -> Envelope | None:
-        """The record that ended the run: the first ending in log order."""
+    def _ending_of(self, run_id: str | None) -> tuple[int, Envelope] | None:
+        """The record that ended the run, and its position: the first ending in log order."""
         endings = self._read_model.story(run_id, ENDINGS) if run_id is not None else []
-        return endings[0][1] if endings else None
+        return endings[0] if endings else None
 
     async def _withdraw(self, envelope: Envelope, rejected: CommandRejected, *, again: bool) -> None:
         """Cancel the run that was to follow one whose restart was refused."""

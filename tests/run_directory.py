@@ -35,8 +35,8 @@ class RunDirectory:
             "control.json", {"breakpoints": [], "paused": False, "permits": 0, "variables": {}, **document}
         )
 
-    def resume(self, *steps: Report, checkpoint: Report | None = None) -> None:
-        self._replace("resume.json", {"checkpoint": checkpoint, "steps": list(steps)})
+    def resume(self, *steps: Report, checkpoint: Report | None = None, **more: Any) -> None:
+        self._replace("resume.json", {"checkpoint": checkpoint, "steps": list(steps), **more})
 
     def resume_from(self, other: "RunDirectory") -> None:
         """What an agent makes of an earlier attempt: its last checkpoint, and its completed steps as they were."""

@@ -31,6 +31,9 @@ from runplane.contract.envelope import TYPES, Envelope
 from runplane.contract.events import (
     AttemptFailed,
     BreakpointsSet,
+    CheckpointRefused,
+    CheckpointsPruned,
+    CheckpointStored,
     CommandRejected,
     ConditionCleared,
     ConditionRaised,
@@ -74,7 +77,7 @@ from runplane.contract.events import (
     WorkflowApplied,
     WorkflowDeleted,
 )
-from runplane.contract.run import AgentRef, Condition, Exit, Failure, ProcessRef, Status, Survivor
+from runplane.contract.run import AgentRef, Condition, Exit, Failure, ProcessRef, Resumption, Status, Survivor
 from runplane.contract.spec import Breakpoint
 from runplane.contract.workflow import WorkflowDefinition
 from runplane.core.decide import Rejection, decide
@@ -145,7 +148,7 @@ COMMANDS: dict[type[Command], SearchStrategy[Any]] = {
         run_id=run_ids,
         spec=specs,
         attempt=attempts,
-        resume=st.sampled_from([None, None, "0" * 64]),
+        resume=st.none() | st.builds(Resumption, digest=words, origin=run_ids, steps=st.integers(0, 9)),
     ),
     EndAttempt: st.builds(EndAttempt, run_id=run_ids, attempt=attempts, ending=endings, failure=failures),
     DecideRun: st.builds(
@@ -267,6 +270,11 @@ EVENTS: dict[type[Event], SearchStrategy[Any]] = {
     RetryScheduled: st.builds(
         RetryScheduled, attempt=attempts, at=moments, resume=st.booleans(), why=words, slowed=st.booleans()
     ),
+    CheckpointStored: st.builds(
+        CheckpointStored, digest=words, number=st.integers(1, 9), bytes=st.integers(0, 9)
+    ),
+    CheckpointRefused: st.builds(CheckpointRefused, number=st.integers(1, 9), why=words),
+    CheckpointsPruned: st.builds(CheckpointsPruned, digests=st.lists(words, max_size=2).map(tuple)),
     RecoveryStarted: st.builds(RecoveryStarted, run_id=run_ids, workflow=words),
     RunCompleted: st.builds(RunCompleted),
     RunFailed: st.builds(RunFailed, failure=failures),

@@ -56,6 +56,7 @@ class RunDirectory:
         self.held = path / "held.json"
         self.control = path / "control.json"
         self.resume = path / "resume.json"
+        self.checkpoint = path / "checkpoint.json"
         self.reports = path / "reports.jsonl"
         self.stdout = path / "stdout.log"
         self.stderr = path / "stderr.log"
@@ -107,6 +108,10 @@ class RunDirectory:
         """Replace ``resume.json``: the last checkpoint and the results of completed steps."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._replace(self.resume, resume)
+
+    def write_checkpoint(self, standing: Mapping[str, Any]) -> None:
+        """Replace ``checkpoint.json``: which of the workflow's checkpoints is stored, and which was refused."""
+        self._replace(self.checkpoint, standing, sync=False)
 
     def write_exit(self, record: ExitRecord) -> None:
         """Record an ending that the shim did not live to record."""

@@ -51,7 +51,7 @@ class Report:
     @property
     def is_urgent(self) -> bool:
         """Whether the workflow waits for an answer to it."""
-        return isinstance(self.fact, Held)
+        return isinstance(self.fact, Held | CheckpointTaken)
 
     @property
     def is_coalesced(self) -> bool:
@@ -89,6 +89,24 @@ class Resumed(Value):
         return self.id or self.at
 
 
+class CheckpointTaken(Value):
+    """The workflow gave a state to go on from. ``number``: which one of its attempt, from 1; ``id``: as it calls it.
+
+    ``files``: what belongs to it, the path of each by its name.
+    """
+
+    number: int
+    id: str | None = Field(default=None, max_length=100)
+    state: JsonValue
+    files: dict[str, str] = Field(default_factory=dict, max_length=1_000)
+
+
+class ShapeChanged(Value):
+    """A resumed workflow called other steps than it had called before, and stopped."""
+
+    message: str = Field(max_length=2_000)
+
+
 class ReportFile:
     """Reads one file on from where it was; bounded memory whatever is written there."""
 
@@ -107,6 +125,7 @@ class ReportFile:
         self._steps: dict[str, int] = {}
         self._shown: dict[str, JsonValue] | None = None
         self._began: dict[tuple[str, int], float] = {}
+        self._checkpoints = 0
         self.set_aside = 0
 
     def read(self, *, last: bool = False) -> list[Report]:
@@ -181,6 +200,10 @@ class ReportFile:
         if isinstance(shown, dict) and shown != self._shown:
             self._shown = shown
             yield VariablesReported(values=shown)
+        if "checkpoint" in raw:
+            yield self._checkpoint(raw)
+        if isinstance(raw.get("shape_changed"), str):
+            yield ShapeChanged(message=raw["shape_changed"][:2_000])
         held = raw.get("held")
         if isinstance(held, dict):
             scopes = {name: held[name] for name in (INPUTS, VARIABLES) if isinstance(held.get(name), dict)}
@@ -192,6 +215,15 @@ class ReportFile:
             yield Resumed(at=resumed.get("at", ""), id=resumed.get("id"))
         if isinstance(raw.get("step"), str):
             yield self._step(raw, raw["step"][:200], finite(raw.get("t")))
+
+    def _checkpoint(self, raw: dict[str, Any]) -> Value:
+        self._checkpoints += 1
+        state = raw["checkpoint"]
+        if not isinstance(state, dict):
+            raise ValueError(f"a checkpoint is a JSON object, not {type(state).__name__}")  # noqa: TRY004
+        return CheckpointTaken(
+            number=self._checkpoints, id=raw.get("id"), state=state, files=raw.get("files") or {}
+        )
 
     def _step(self, raw: dict[str, Any], name: str, at: float | None) -> Value:
         state = raw.get("state")

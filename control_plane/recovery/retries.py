@@ -11,13 +11,14 @@ from datetime import timedelta
 from control_plane.plane_decisions import MAX_ROUNDS, SOURCE, LostTooOften, current_state, until_projected
 from control_plane.read_model import ReadModel
 from control_plane.recovery import budget
+from control_plane.recovery.resumptions import PATIENCE, Resumptions
 from control_plane.recovery.timers import RunTimer, set_timer
 from runplane.bus import Bus, CompareFailed, Expect
 from runplane.contract.commands import StartRun
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import AttemptFailed, RetryScheduled
 from runplane.contract.ids import derive_record_id
-from runplane.contract.run import Actor, Run, Status
+from runplane.contract.run import Actor, Resumption, Run, Status
 from runplane.contract.subjects import host_command, plane_event, pool_command, run_events
 from runplane.core.state import RunState
 from runplane.stamp import now, stamp
@@ -34,6 +35,7 @@ class Retries:
         """Nothing happens before :meth:`handle` or :meth:`begin`."""
         self._bus = bus
         self._read_model = read_model
+        self._resumptions = Resumptions(bus)
 
     async def handle(self, envelope: Envelope, seq: int) -> None:
         """Look at one event; nearly all of them are no concern of this."""
@@ -105,10 +107,21 @@ class Retries:
             return  # it was scheduled anew, and has another timer
         if any(_orders(record, timer.attempt) for record in current.records):
             return
-        await self._bus.publish(self._order(state, run, current.records, timer.attempt))
+        resume = None
+        if following.resume:
+            patient = now() - following.at < PATIENCE
+            resume = await self._resumptions.of(run.run_id, patient=patient)
+        await self._bus.publish(self._order(state, run, current.records, timer.attempt, resume))
         log.info("attempt %d of %s begins", timer.attempt, run.run_id)
 
-    def _order(self, state: RunState, run: Run, records: tuple[Envelope, ...], attempt: int) -> Envelope:
+    def _order(
+        self,
+        state: RunState,
+        run: Run,
+        records: tuple[Envelope, ...],
+        attempt: int,
+        resume: Resumption | None,
+    ) -> Envelope:
         spec = state.spec
         assert spec is not None  # noqa: S101 — the caller has looked
         cause = next(
@@ -117,7 +130,7 @@ class Retries:
             if isinstance(record.data, RetryScheduled) and record.data.attempt == attempt
         )
         return stamp(
-            StartRun(run_id=run.run_id, spec=spec, attempt=attempt, recovers=run.recovers),
+            StartRun(run_id=run.run_id, spec=spec, attempt=attempt, resume=resume, recovers=run.recovers),
             subject=host_command(spec.host, run.run_id)
             if spec.host is not None
             else pool_command(spec.pool, run.run_id),

@@ -5,7 +5,7 @@ broker keeps.
 """
 
 from runplane.bus.connection import Bus, CompareFailed, Expect, Stored
-from runplane.bus.objects import digest_of
+from runplane.bus.objects import FileChanged, digest_of
 from runplane.bus.pull import Consumer, Delivery, Message, Reader
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Consumer",
     "Delivery",
     "Expect",
+    "FileChanged",
     "Message",
     "Reader",
     "Stored",

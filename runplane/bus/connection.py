@@ -314,6 +314,15 @@ class Bus:
                 f"the broker did not hand over all of {stream} on {subject_filter} ({type(error).__name__}: {error})"
             ) from error
 
+    async def remove(self, stream: str, subject_filter: str) -> None:
+        """Remove every message of a filter from a stream that allows it. Raises Unavailable."""
+        try:
+            await self._js.purge_stream(stream, subject=subject_filter)
+        except (NatsError, TimeoutError, OSError) as error:
+            raise Unavailable(
+                f"the broker did not remove {subject_filter} ({type(error).__name__}: {error})"
+            ) from error
+
     async def last_message(self, stream: str, subject_filter: str) -> Message | None:
         """The last message stored on any subject that matches; None where there is none. Raises Unavailable."""
         request = json.dumps({"last_by_subj": subject_filter}).encode()

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from runplane.contract.ids import HostId, RunId
-from runplane.contract.run import Ending, Failure, Outcome
+from runplane.contract.run import Ending, Failure, Outcome, Resumption
 from runplane.contract.spec import Breakpoint, RunSpec
 from runplane.contract.value import Moment, Value
 
@@ -20,14 +20,14 @@ Decision = Literal["retry", "resume", "restart", "give_up"]
 class StartRun(Value):
     """Start a run (or its next attempt) by this resolved configuration.
 
-    ``resume``: the digest of what an attempt that goes on from where another was begins with. ``recovers``: the run
-    that failed and is the reason for this one.
+    ``resume``: where an attempt goes on that does not begin at the beginning. ``recovers``: the run that failed and is
+    the reason for this one.
     """
 
     run_id: RunId
     spec: RunSpec
     attempt: int = 1
-    resume: str | None = None
+    resume: Resumption | None = None
     recovers: RunId | None = None
     idempotency_key: str | None = None
     request_digest: str | None = None

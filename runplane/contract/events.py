@@ -129,6 +129,32 @@ class BreakpointsSet(Value):
     breakpoints: tuple[Breakpoint, ...] = ()
 
 
+class CheckpointStored(Value):
+    """A state that the workflow can go on from is in the object store, and its files with it.
+
+    ``digest``: of its document there. ``number``: which of the attempt's checkpoints it is, from 1. ``bytes``: of the
+    document and the files together.
+    """
+
+    digest: str
+    number: int
+    bytes: int
+    files: dict[str, int] = Field(default_factory=dict)
+
+
+class CheckpointRefused(Value):
+    """A checkpoint could not be kept; the one before it stands."""
+
+    number: int
+    why: str
+
+
+class CheckpointsPruned(Value):
+    """Checkpoints that newer ones have made superfluous were removed from the object store."""
+
+    digests: tuple[str, ...]
+
+
 class VariablesReported(Value):
     """The workflow showed values that an operator may see (coalesced by the agent)."""
 
@@ -399,6 +425,9 @@ RunEvent = (
     | RunPaused
     | RunContinued
     | BreakpointsSet
+    | CheckpointStored
+    | CheckpointRefused
+    | CheckpointsPruned
     | VariablesReported
     | VariablesSet
     | ExpressionEvaluated

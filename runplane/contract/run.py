@@ -310,6 +310,18 @@ class Checkpoint(Value):
     at: Moment
 
 
+class Resumption(Value):
+    """From where a resumed attempt goes on. ``digest``: of the document that says it, in the object store.
+
+    ``steps``: how many results it holds. ``origin``: the run that everything began with. ``checkpoint``: the last one.
+    """
+
+    digest: str
+    origin: RunId
+    steps: int = 0
+    checkpoint: Checkpoint | None = None
+
+
 class Run(Value):
     """One run, as it was at log position ``seq``.
 

@@ -25,6 +25,9 @@ from runplane.contract.envelope import Envelope
 from runplane.contract.events import (
     AttemptFailed,
     BreakpointsSet,
+    CheckpointRefused,
+    CheckpointsPruned,
+    CheckpointStored,
     CommandRejected,
     ConditionCleared,
     ConditionRaised,
@@ -64,6 +67,7 @@ from runplane.contract.events import (
     VariablesSet,
 )
 from runplane.contract.run import (
+    Checkpoint,
     Condition,
     Failure,
     Held,
@@ -173,6 +177,8 @@ def _of_the_run(  # noqa: C901 - one flat case a record
             return {"breakpoints": data.breakpoints}
         case VariablesReported() | VariablesSet():
             return _NOTHING  # they are told of the state around the run
+        case CheckpointStored():
+            return {"checkpoint": Checkpoint(id=data.digest, at=record.time)}
         case RetryScheduled():
             return attempts.scheduled(run, data)
         case RecoveryStarted():
@@ -186,10 +192,14 @@ def _of_the_run(  # noqa: C901 - one flat case a record
             | ReportSetAside()
             | ExpressionEvaluated()
             | DiagnosisTaken()
+            | CheckpointRefused()
+            | CheckpointsPruned()
             | NotificationDelivered()
             | NotificationFailed()
         ):
             return _NOTHING  # for the audit log
+        case StartRun() if data.resume is not None and not run.attempts:
+            return {"checkpoint": data.resume.checkpoint}
         case StartRun() | KillRun() | RestartRun() | ForceCompleteRun() | EndAttempt() | DecideRun():
             return _NOTHING  # an order states no fact; a run's first order is folded before it is a run
         case (

@@ -6,6 +6,7 @@ moves an ended status. Order is the order of the log: no clock is compared.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from runplane.contract.commands import RestartRun, StartRun
 from runplane.contract.envelope import Envelope
@@ -57,7 +58,13 @@ def _asked(state: RunState, record: Envelope, seq: int) -> RunState:
     data = record.data
     if isinstance(data, StartRun) and data.run_id == record.run_id:
         # A host hears of a run by the order for the attempt that it is to begin.
-        before = {"attempt": data.attempt - 1, "recovers": data.recovers, "next_attempt": _resumed(data)}
+        before: dict[str, Any] = {
+            "attempt": data.attempt - 1,
+            "recovers": data.recovers,
+            "next_attempt": _resumed(data),
+        }
+        if data.resume is not None:
+            before["checkpoint"] = data.resume.checkpoint
         run = _new_run(state, record, data.spec, seq).model_copy(update=before)
         return state.model_copy(update={"run": run, "spec": data.spec})
     if isinstance(data, RestartRun) and data.new_run_id == record.run_id:

@@ -33,6 +33,7 @@ AFTER_THE_END: Final = frozenset(
         "ProcessExited",
         "DiagnosisTaken",
         "RecoveryStarted",
+        "CheckpointsPruned",
         "NotificationDelivered",
         "NotificationFailed",
     }

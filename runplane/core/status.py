@@ -87,6 +87,7 @@ NEUTRAL: Final = frozenset(
         "VariablesReported", "VariablesSet", "EvaluateExpression", "ExpressionEvaluated",
         "TerminationEscalated", "LeftoversFound", "SurvivorsFound",
         "EndAttempt", "DecideRun", "RetryScheduled", "RecoveryStarted",
+        "CheckpointStored", "CheckpointRefused", "CheckpointsPruned",
         "ProcessExited", "TreeVerifiedGone", "RunReachable", "NotificationDelivered", "NotificationFailed",
     }
 )  # fmt: skip

@@ -8,13 +8,26 @@ Standard library only, and Python 3.8 or newer: this package also runs in the wo
 - ``typing``, ``inspect`` and ``pathlib`` are not imported: each takes as long as the rest of this package.
 """
 
-from runplane.sdk.calls import breakpoint, checkpoint, last_checkpoint, progress, run, track, variables  # noqa: A004
-from runplane.sdk.channel import report
+from runplane.sdk.calls import (
+    breakpoint,  # noqa: A004
+    checkpoint,
+    checkpoint_files,
+    idempotency_key,
+    last_checkpoint,
+    progress,
+    run,
+    track,
+    variables,
+)
+from runplane.sdk.channel import ShapeChanged, report
 from runplane.sdk.steps import step
 
 __all__ = [
+    "ShapeChanged",
     "breakpoint",
     "checkpoint",
+    "checkpoint_files",
+    "idempotency_key",
     "last_checkpoint",
     "progress",
     "report",

@@ -10,7 +10,8 @@ from operator import length_hint
 
 from runplane.sdk.channel import channel
 from runplane.sdk.control import hold, read_object
-from runplane.sdk.line import LINE_LIMIT, TEXT_LIMIT, encode, shown
+from runplane.sdk.line import LINE_LIMIT, SPILL_LIMIT, TEXT_LIMIT, encode, shown
+from runplane.sdk.steps import current_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     Item = TypeVar("Item")
 
 _TRACK_SECONDS = 0.1
-_CHECKPOINT_LIMIT = LINE_LIMIT - 256
+_CHECKPOINT_LIMIT = LINE_LIMIT - 8_192
+_LONGEST_KEY = 200
 
 
 class Run:
@@ -92,10 +94,14 @@ def track(
     return _tracked(end, iterable, total, message, unit)
 
 
-def checkpoint(state: dict[str, Any]) -> None:
-    """Keep a state for the next attempt: a JSON object of at most 64 KiB.
+def checkpoint(
+    state: dict[str, Any], files: dict[str, str] | None = None, *, wait: float | None = None
+) -> None:
+    """Keep a state for the next attempt: a JSON object of at most 16 MiB, and files that belong to it, by name.
 
-    TypeError or ValueError if it is not one, OSError if it cannot be written: a checkpoint is never lost in silence.
+    It is on this host's disk when the call returns, and is stored away from it soon after; ``wait``: return when that
+    has been done, in at most so many seconds. TypeError or ValueError if it is no such object, OSError if it cannot be
+    written, RuntimeError if it was refused, TimeoutError: a checkpoint is never lost in silence.
     """
     if not isinstance(state, dict):
         raise TypeError(
@@ -105,14 +111,49 @@ def checkpoint(state: dict[str, Any]) -> None:
     if end is None:
         return
     kept = encode(state).encode()
-    if len(kept) > _CHECKPOINT_LIMIT:
+    if len(kept) > SPILL_LIMIT:
         raise ValueError(
-            f"the checkpoint takes {len(kept)} bytes and may take {_CHECKPOINT_LIMIT}: "
-            f"put what is large into a file and its name into the checkpoint"
+            f"the checkpoint takes {len(kept)} bytes and may take {SPILL_LIMIT}: "
+            f"put what is large into a file and hand it over in files={{NAME: PATH}}"
         )
-    if not end.report({"checkpoint": state}):
-        raise OSError(f"the checkpoint could not be written to {end.path('reports.jsonl')}")
+    body: dict[str, Any] = {"checkpoint": state, "id": end.next_checkpoint()}
+    if files:
+        body["files"] = {str(name): os.path.abspath(path) for name, path in files.items()}  # noqa: PTH100
+    if len(kept) > _CHECKPOINT_LIMIT:
+        body["checkpoint"] = end.spilled(kept)
+    if body["checkpoint"] is None or not end.report(body):
+        raise OSError(f"the checkpoint could not be written to {end.directory}")
     end.checkpoint = kept
+    if wait is not None:
+        _await_stored(end, body["id"], wait)
+
+
+def checkpoint_files() -> dict[str, str]:
+    """Where the files of the checkpoint lie that this attempt began with, by name."""
+    end = channel()
+    found = end.resume().get("files") if end is not None else None
+    return {str(name): str(path) for name, path in found.items()} if isinstance(found, dict) else {}
+
+
+def idempotency_key(*, per_attempt: bool = False) -> str:
+    """A key for the effect of the step that this is called in, to hand on to whoever is asked for it.
+
+    It is the same whenever this step is run again, in another attempt or in a run that goes on from this one, so that
+    what was done before its end could be written down is not done twice; ``per_attempt``: another one for each attempt.
+    Empty outside a run.
+    """
+    end = channel()
+    if end is None:
+        return ""
+    place = current_place(end)
+    key = f"{end.origin}/{place}" if place else end.origin
+    if len(key) > _LONGEST_KEY:
+        import hashlib  # noqa: PLC0415 - rare
+
+        key = f"{end.origin}/{hashlib.sha256(place.encode()).hexdigest()}"
+    if per_attempt:
+        key += f"@{os.environ.get('RUNPLANE_RUN_ID', '')}.{os.environ.get('RUNPLANE_ATTEMPT', '1')}"
+    return key
 
 
 def last_checkpoint() -> dict[str, Any] | None:
@@ -151,6 +192,29 @@ def breakpoint(name: str, /, **values: object) -> dict[str, Any]:  # noqa: A001 
     for wait in hold(end.control, f"step:{name}", lambda: scopes, end.report, explicit=True):
         time.sleep(wait)
     return variables(**values) if values else {}
+
+
+def _await_stored(end: Channel, name: str, limit: float) -> None:
+    """Until the agent says that the checkpoint, or a later one of this process, is stored."""
+    writer, _, number = name.rpartition("-")
+    deadline, pause = time.monotonic() + limit, 0.005
+    while True:
+        try:
+            standing = read_object(end.path("checkpoint.json")) or {}
+        except (OSError, ValueError):
+            standing = {}
+        refused = standing.get("refused")
+        if isinstance(refused, dict) and refused.get("id") == name:
+            raise RuntimeError(f"the checkpoint was refused: {refused.get('why')}")
+        stored = standing.get("stored")
+        if isinstance(stored, dict) and int(stored.get(writer, 0)) >= int(number):
+            return
+        if time.monotonic() >= deadline:
+            raise TimeoutError(
+                f"the checkpoint is on this host's disk, but was not stored away from it within {limit:g} s"
+            )
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
 
 
 def _tracked(

@@ -10,6 +10,7 @@ that is never found again, and so run them again.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 from itertools import count
@@ -19,7 +20,7 @@ from runplane.sdk.line import SPILL_LIMIT, is_marker, line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from typing import Any
 
 _OWNER = "RUNPLANE_SDK_PROCESS"
@@ -34,9 +35,47 @@ class Scope:
         self.channel, self._prefix = channel, prefix
         self._counts: dict[str, Iterator[int]] = {}
 
+    @property
+    def inside(self) -> str:
+        """The place of the step that it lies in."""
+        return self._prefix[:-1]
+
     def place(self, name: str) -> str:
         """Where the next call of this name stands in the program: ``plan#0``, ``plan#0/fetch#2``."""
         return f"{self._prefix}{name}#{next(self._counts.setdefault(name, count()))}"
+
+
+class ShapeChanged(RuntimeError):
+    """A resumed workflow calls other steps than it did before, so it is not known what of them is done."""
+
+
+class Shape:
+    """The order in which an earlier attempt called its steps, those beside each other; ``results``: the completed ones.
+
+    A program that calls them in this order again finds every result. One that leaves out a completed step, or calls
+    another one first, is another program.
+    """
+
+    def __init__(self, places: list[str], results: Collection[str]) -> None:
+        self._results = results
+        self._expected: dict[str, list[str]] = {}
+        for place in reversed(places):
+            self._expected.setdefault(place.rpartition("/")[0], []).append(place)
+
+    def differs(self, place: str) -> str | None:
+        """The completed step that should have come in place of this one; None where there is none."""
+        expected = self._expected.get(place.rpartition("/")[0])
+        if not expected:
+            return None
+        if place in expected:
+            while expected:
+                came = expected.pop()
+                if came == place:
+                    return None
+                if came in self._results:
+                    return came
+            return None
+        return next((one for one in reversed(expected) if one in self._results), None)
 
 
 class Channel:
@@ -50,8 +89,11 @@ class Channel:
         self._counts: dict[str, Iterator[int]] = {}
         self._resume: dict[str, Any] | None = None
         self._results: dict[str, object] = {}
+        self._shape: Shape | None = None
+        self._checkpoints = 0
         self._fd = -1
         self._torn = self._complained = False
+        self._warned: set[str] = set()
         pid, owner = os.getpid(), os.environ.get(_OWNER, "")
         if owner.partition(":")[2] != directory:
             owner = os.environ[_OWNER] = f"{pid}:{directory}"
@@ -69,6 +111,8 @@ class Channel:
     def report(self, body: dict[str, object]) -> bool:
         """Append one report; whether it is written. Where it is not, stderr says so once."""
         whole = line(body, self._spill)
+        if b'"result":{"$not_json"' in whole or b'"result":{"$truncated"' in whole:
+            self._warn(str(body.get("step")))
         data = b"\n" + whole if self._torn else whole
         for again in (False, True):
             try:
@@ -88,6 +132,11 @@ class Channel:
             self._torn = False
             return True
         return False
+
+    def spilled(self, value: bytes) -> dict[str, object] | None:
+        """A JSON text in a file of its own: the marker for it, or None where it cannot be written."""
+        marker = self._spill(value)
+        return dict(json.loads(marker)) if marker is not None else None
 
     def _spill(self, value: bytes) -> bytes | None:
         """Put a value that is too large for a line into a file of its own; the marker for it."""
@@ -114,19 +163,74 @@ class Channel:
                 found = read_object(self.path("resume.json")) or {}
             except (OSError, ValueError) as error:
                 raise RuntimeError(f"cannot resume: {error}. Restart the run without --resume") from error
+            steps = [step for step in found.get("steps") or () if isinstance(step, dict)]
+            places = [
+                (str(step.get("key") or f"{step.get('name')}#{step.get('index')}"), step) for step in steps
+            ]
+            completed = [
+                (place, step) for place, step in places if step.get("state", "completed") == "completed"
+            ]
             self._results = {
-                str(step.get("key") or f"{step.get('name')}#{step.get('index')}"): step.get("result")
-                for step in found.get("steps") or ()
-                if isinstance(step, dict) and not is_marker(step.get("result"))
+                place: step.get("result") for place, step in completed if _is_there(step.get("result"))
             }
+            if found.get("sequential") is True:
+                self._shape = Shape([place for place, _ in places], self._results.keys())
             self._resume = found
         return self._resume
 
+    @property
+    def origin(self) -> str:
+        """The run that everything began with: this one, or the one that it goes on from."""
+        origin = self.resume().get("origin")
+        return origin if isinstance(origin, str) else os.environ.get("RUNPLANE_RUN_ID", "")
+
+    def next_checkpoint(self) -> str:
+        """What the next checkpoint of this process is called."""
+        self._checkpoints += 1
+        return f"{os.getpid()}-{self._checkpoints}"
+
     def recorded(self, place: str) -> tuple[object] | None:
         """The result of a step that an earlier attempt completed, in a tuple, as it may be None."""
-        if not self._replays or not self.resume() or place not in self._results:
+        if not self._replays or not self.resume():
             return None
-        return (self._results[place],)
+        if self._shape is not None:
+            self._check_shape(self._shape, place)
+        if place not in self._results:
+            return None
+        result = self._results[place]
+        if isinstance(result, dict) and isinstance(result.get("$file"), str):
+            try:
+                with open(self.path(f"values/{result['$file']}"), "rb") as file:  # noqa: PTH123
+                    result = json.loads(file.read())
+            except (OSError, ValueError) as error:
+                raise RuntimeError(
+                    f"cannot resume: the result of step {place} cannot be read: {error}"
+                ) from error
+        return (result,)
+
+    def _check_shape(self, shape: Shape, place: str) -> None:
+        expected = shape.differs(place)
+        if expected is None:
+            return
+        message = (
+            f"this workflow has changed since it was last run: step {expected!r} came here then and was completed, and "
+            f"{place!r} comes now. Nothing new was run. Bring the step back, or start from the beginning "
+            f"(runplane restart {os.environ.get('RUNPLANE_RUN_ID', 'RUN')})"
+        )
+        self.report({"shape_changed": message})
+        raise ShapeChanged(message)
+
+    def _warn(self, step: str) -> None:
+        """A result that is not recorded is said so, once a step: it matters only when it is too late."""
+        if step not in self._warned and sys.stderr is not None:
+            self._warned.add(step)
+            try:
+                sys.stderr.write(
+                    f"runplane: the result of step {step} is not JSON, or larger than 16 MiB, and is not recorded: "
+                    f"a resumed attempt runs this step again.\n"
+                )
+            except (OSError, ValueError):
+                return
 
     def _complain(self, why: str) -> None:
         if not self._complained and sys.stderr is not None:
@@ -137,6 +241,11 @@ class Channel:
                 )
             except (OSError, ValueError):
                 return
+
+
+def _is_there(result: object) -> bool:
+    """Whether a completed step's result was recorded, here or in a file."""
+    return not is_marker(result) or (isinstance(result, dict) and isinstance(result.get("$file"), str))
 
 
 _channels: dict[tuple[int, str], Channel] = {}

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 _scope: ContextVar[Scope | None] = ContextVar("runplane_scope", default=None)
 
 
+def current_place(end: Channel) -> str:
+    """The place of the step that is being run; empty outside every step."""
+    scope = _scope.get()
+    return scope.inside if scope is not None and scope.channel is end else ""
+
+
 class Step:
     """One call of a step as a context manager, or a decorator that makes a step of every call.
 
@@ -57,6 +63,11 @@ class Step:
         self._channel: Channel | None = None
         self.recorded = False
         self.result: Any = None
+
+    @property
+    def idempotency_key(self) -> str:
+        """As :func:`runplane.idempotency_key`, of this step. Empty outside a run."""
+        return f"{self._channel.origin}/{self._place}" if self._channel is not None else ""
 
     def __enter__(self) -> Self:
         if self._name is None:

@@ -1,6 +1,8 @@
 import json
 import threading
+import time
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -62,8 +64,8 @@ def test_there_is_no_checkpoint_in_a_first_attempt(run_dir: RunDirectory) -> Non
 
 
 def test_a_checkpoint_is_never_lost_in_silence(run_dir: RunDirectory) -> None:
-    with pytest.raises(ValueError, match="takes 70011 bytes"):
-        runplane.checkpoint({"text": "x" * 70_000})
+    with pytest.raises(ValueError, match="takes 17825803 bytes"):
+        runplane.checkpoint({"text": "x" * (17 << 20)})
     with pytest.raises(ValueError, match="JSON"):
         runplane.checkpoint({"mean": float("nan")})
     with pytest.raises(TypeError, match="not JSON serializable"):
@@ -71,6 +73,39 @@ def test_a_checkpoint_is_never_lost_in_silence(run_dir: RunDirectory) -> None:
     with pytest.raises(TypeError, match="is a dict, not list"):
         runplane.checkpoint([1])  # type: ignore[arg-type]
     assert run_dir.reports() == []
+
+
+def test_a_checkpoint_that_is_too_wide_for_a_line_is_in_a_file(run_dir: RunDirectory) -> None:
+    runplane.checkpoint({"text": "x" * 70_000}, files={"table": "table.bin"})
+    (said,) = run_dir.reports()
+    assert (
+        json.loads((run_dir.path / "values" / said["checkpoint"]["$file"]).read_text())["text"]
+        == "x" * 70_000
+    )
+    assert said["files"] == {"table": str(Path("table.bin").resolve())}
+    assert runplane.last_checkpoint() == {"text": "x" * 70_000}
+
+
+def test_a_checkpoint_is_waited_for_until_it_is_stored_or_refused(run_dir: RunDirectory) -> None:
+    def answer() -> None:
+        while not run_dir.of("checkpoint"):
+            time.sleep(0.005)
+        said = run_dir.reports()[-1]["id"]
+        writer, _, number = said.rpartition("-")
+        (run_dir.path / "checkpoint.json").write_text(json.dumps({"stored": {writer: int(number)}}))
+
+    agent = threading.Thread(target=answer)
+    agent.start()
+    runplane.checkpoint({"page": 1}, wait=20.0)
+    agent.join()
+    with pytest.raises(TimeoutError, match="was not stored away from it within"):
+        runplane.checkpoint({"page": 2}, wait=0.05)
+    last = run_dir.reports()[-1]["id"]
+    writer, _, number = last.rpartition("-")
+    refused = {"refused": {"id": f"{writer}-{int(number) + 1}", "why": "its files take more than 1 GiB"}}
+    (run_dir.path / "checkpoint.json").write_text(json.dumps(refused))
+    with pytest.raises(RuntimeError, match="more than 1 GiB"):
+        runplane.checkpoint({"page": 3}, wait=20.0)
 
 
 def test_variables_come_back_with_the_operators_edits(run_dir: RunDirectory) -> None:

@@ -198,9 +198,13 @@ print(fetch("0"), first(), second(), fetch("e"))
     assert resumed.stdout.splitlines() == ["fetching d", "fetching e", "0 ['a', 'b'] ['c', 'd'] e"]
 
 
-@pytest.mark.parametrize("result", [float("nan"), object(), "x" * 70_000, {"name": "\udc80"}])
+@pytest.mark.parametrize("result", [float("nan"), object(), {"name": "\udc80"}])
 def test_a_result_that_cannot_be_recorded_makes_its_step_run_again(
-    result: object, run_dir: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    result: object,
+    run_dir: RunDirectory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     @runplane.step
     def make() -> object:
@@ -208,11 +212,87 @@ def test_a_result_that_cannot_be_recorded_makes_its_step_run_again(
 
     assert make() is result
     assert run_dir.steps()[-1] == ("make", 0, "completed")
+    assert "the result of step make is not JSON" in capsys.readouterr().err
 
     again = RunDirectory(tmp_path / "again")
     again.resume_from(run_dir)
     monkeypatch.setenv("RUNPLANE_DIR", str(again.path))
     assert make() is result
+
+
+def test_a_large_result_comes_back_from_its_file(run_dir: RunDirectory) -> None:
+    values = run_dir.path / "values"
+    values.mkdir()
+    (values / "wide.json").write_text(json.dumps("x" * 70_000))
+    run_dir.resume({"name": "make", "index": 0, "result": {"$file": "wide.json", "bytes": 70_002}})
+
+    @runplane.step
+    def make() -> str:
+        raise AssertionError("it was completed before")
+
+    assert make() == "x" * 70_000
+
+
+RESUMED = [
+    {"name": name, "index": index, "key": f"{name}#{index}", "state": "completed", "result": name}
+    for name, index in (("plan", 0), ("fetch", 0), ("fetch", 1))
+]
+
+
+def call(name: str) -> str:
+    with runplane.step(name) as step:
+        if not step.recorded:
+            step.result = f"{name} again"
+    return str(step.result)
+
+
+def test_a_workflow_that_left_out_a_completed_step_is_told_where_it_differs(run_dir: RunDirectory) -> None:
+    run_dir.resume(*RESUMED, sequential=True)
+    assert call("plan") == "plan"
+    assert call("fetch") == "fetch"
+    with pytest.raises(runplane.ShapeChanged, match=r"step 'fetch#1' came here then .* 'merge#0' comes now"):
+        call("merge")
+    assert "merge" not in [name for name, _, _ in run_dir.steps()]
+    assert "fetch#1" in str(run_dir.of("shape_changed"))
+
+
+def test_a_workflow_that_calls_its_steps_in_another_order_is_told_so(run_dir: RunDirectory) -> None:
+    run_dir.resume(*RESUMED, sequential=True)
+    with pytest.raises(runplane.ShapeChanged, match="'plan#0' came here then"):
+        call("fetch")
+
+
+def test_a_step_that_was_running_may_give_way_to_another_and_side_by_side_there_is_no_order(
+    run_dir: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = {"name": "merge", "index": 0, "key": "merge#0", "state": "started"}
+    run_dir.resume(*RESUMED, running, sequential=True)
+    assert [call(name) for name in ("plan", "fetch", "fetch", "other")][-1] == "other again"
+
+    beside = RunDirectory(tmp_path / "beside")
+    beside.resume(*RESUMED, sequential=False)
+    monkeypatch.setenv("RUNPLANE_DIR", str(beside.path))
+    assert [call(name) for name in ("fetch", "merge", "plan")] == ["fetch", "merge again", "plan"]
+
+
+def test_a_key_for_effects_is_the_same_in_every_attempt_that_runs_the_step(
+    run_dir: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir.resume(origin="run_00000000000f")
+    keys: list[str] = []
+
+    @runplane.step
+    def outer() -> None:
+        keys.append(runplane.idempotency_key())
+        with runplane.step("inner") as inner:
+            keys.append(inner.idempotency_key)
+            keys.append(runplane.idempotency_key(per_attempt=True))
+
+    outer()
+    assert keys[:2] == ["run_00000000000f/outer#0", "run_00000000000f/outer#0/inner#0"]
+    assert keys[2].startswith("run_00000000000f/outer#0/inner#0@")
+    monkeypatch.delenv("RUNPLANE_DIR")
+    assert runplane.idempotency_key() == ""
 
 
 def test_only_the_first_process_replays(run_dir: RunDirectory) -> None:
