@@ -4,6 +4,7 @@ import logging
 
 from agent import failpoint
 from agent.hall import Hall
+from agent.lease import clock
 from agent.story import Story
 from runplane.bus import CompareFailed, Expect
 from runplane.contract.commands import StartRun
@@ -37,6 +38,7 @@ async def win(hall: Hall, story: Story, claim: Envelope) -> bool:
     for _ in range(_TRIES):
         failpoint.passing("publish.before")
         try:
+            sent_at = clock()
             await hall.bus.publish(
                 claim, Expect(run_events(story.run_id), expected), timeout=_TIMEOUT_SECONDS
             )
@@ -56,6 +58,7 @@ async def win(hall: Hall, story: Story, claim: Envelope) -> bool:
             expected = last.seq if last is not None else 0
         else:
             failpoint.passing("publish.after")
+            hall.lease.renew(sent_at)
             story.fold(claim)
             story.published(claim)
             return True

@@ -77,7 +77,7 @@ class Elsewhere:
         state = initial()
         for seq, record in await self._hall.bus.story(self._story.run_id):
             state = apply(state, record, seq)
-            if state.run is not None and state.run.status.ended:
+            if state.run is not None and state.run.attempt_over and state.run.attempt == self._story.attempt:
                 return record if record.host != self._hall.settings.host else None
         self._heard = said.headers.get("Nats-Msg-Id")
         return None

@@ -19,18 +19,21 @@ from agent.story import Story
 from agent.watch.limits import OutputCounter, reached_by_kernel, until_reached
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import (
+    AttemptFailed,
     LeftoversFound,
     OutcomeOverridden,
     ProcessExited,
     RunCompleted,
     RunKilled,
+    RunLost,
     RunTerminating,
     SurvivorsFound,
     TreeVerifiedGone,
 )
-from runplane.contract.run import Actor, Failure, KillReceipt, Status
+from runplane.contract.run import Actor, Failure, KillReceipt, Status, VerifiedBy
 from runplane.contract.run import Ending as EndingOfAttempt
 from runplane.contract.value import Value
+from runplane.core.policies.leases import hard_stop_after
 from runplane.core.state import Termination
 
 log = logging.getLogger("agent.ending")
@@ -155,6 +158,25 @@ class Ending:
                 task.cancel()
             await asyncio.gather(looking, over, return_exceptions=True)
 
+    async def end_for_lease(self, elapsed: float) -> None:
+        """End the attempt, because the broker was out of reach for longer than its workflow allows."""
+        async with self._lock:
+            run = self._story.state.run
+            if run is None or run.status not in (Status.RUNNING, Status.PAUSED) or self._over or self._begun:
+                return
+            spec = self._story.spec
+            grace = max(0.0, min(spec.kill.grace, hard_stop_after(spec) - elapsed))
+            failure = _lease_over(elapsed)
+            fact = RunTerminating(
+                purpose="disconnect",
+                method="graceful",
+                grace_seconds=grace,
+                reason=failure.message,
+                failure=failure,
+            )
+            await self._story.tell(self._story.fact(fact))
+            self.begin()
+
     def count_output(self, stream: str, size: int) -> None:
         """The stream holds ``size`` bytes now; end the attempt when both together are over the limit."""
         failure = self._output.grown(stream, size, self._process.directory)
@@ -225,7 +247,7 @@ class Ending:
                 failure = termination.failure if termination.purpose == "limit" else None
                 await self._tell_natural_end(ended, receipt, failure)
             else:
-                await self._tell_ordered_end(termination, fact)
+                await self._tell_ordered_end(termination, fact, ended.verified_by)
 
     def _end_by(self, termination: Termination, ended: TreeEnded, receipt: KillReceipt) -> Value | None:
         """The ending an order leads to; None where the main process had ended by itself before it was signalled."""
@@ -238,19 +260,26 @@ class Ending:
             )
         if termination.purpose == "limit" or receipts.ended_by_itself(ended):
             return None
+        if termination.purpose == "disconnect":
+            failure = termination.failure or _lease_over(0.0)
+            return course.fact_of(self._story, "lost", failure, receipt=receipt)
         if termination.purpose in ("timeout", "stuck"):
             known = Failure(kind="timeout", message=termination.reason or "its time was up")
             ending: EndingOfAttempt = "stuck" if termination.purpose == "stuck" else "timed_out"
             return course.fact_of(self._story, ending, termination.failure or known, receipt=receipt)
         return RunKilled(receipt=receipt)
 
-    async def _tell_ordered_end(self, termination: Termination, fact: Value) -> None:
+    async def _tell_ordered_end(
+        self, termination: Termination, fact: Value, verified_by: tuple[VerifiedBy, ...]
+    ) -> None:
         actor = Actor(principal=termination.requested_by, surface=termination.via)
-        await self._story.tell(
-            *self._reporting.last(),
-            self._story.fact(self._exited()),
-            self._story.fact(fact, actor=actor, command_id=termination.command_id),
-        )
+        facts = [self._story.fact(self._exited())]
+        if isinstance(
+            fact, AttemptFailed | RunLost
+        ):  # what it says may come too late; what was seen does not
+            facts.append(self._story.fact(TreeVerifiedGone(verified_by=verified_by)))
+        facts.append(self._story.fact(fact, actor=actor, command_id=termination.command_id))
+        await self._story.tell(*self._reporting.last(), *facts)
         self._on_end()
 
     async def _tell_natural_end(
@@ -276,11 +305,13 @@ class Ending:
         self._on_end()
 
     def _natural_end(self, failure: Failure | None) -> Value:
+        ended = self._process.exit
+        if ended is not None and "lease" in ended.limits_reached:  # its shim ended it
+            return course.fact_of(self._story, "lost", _lease_over(None))
         if failure is None:
             return RunCompleted()
         if self._reporting.shape_changed is not None:
             failure = Failure(kind="shape_changed", message=self._reporting.shape_changed)
-        ended = self._process.exit
         return course.fact_of(
             self._story, "failed", failure, exit_code=ended.code if ended is not None else None
         )
@@ -291,3 +322,12 @@ class Ending:
         return told.model_copy(
             update={"longest_quiet_seconds": round(quiet, 1) if quiet is not None else None}
         )
+
+
+def _lease_over(elapsed: float | None) -> Failure:
+    """``elapsed``: seconds without contact, where this agent has counted them."""
+    long = f"for {elapsed:.0f} s" if elapsed is not None else "for too long, with no agent there"
+    return Failure(
+        kind="host_lost",
+        message=f"its host was cut off from the broker {long} and ended it, as disconnect.stop_after says",
+    )

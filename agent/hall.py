@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from agent.file_watcher import FileWatcher
+from agent.lease import Lease
 from agent.outbox.journal import Journal
 from agent.outbox.output_shipper import OutputShipper
 from agent.outbox.publisher import Publisher
@@ -29,6 +30,7 @@ class Hall:
     shipper: OutputShipper
     launcher: Launcher
     watcher: FileWatcher
+    lease: Lease
     diagnoses: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_DIAGNOSES))
 
     @property

@@ -140,6 +140,14 @@ class Keeper:
             else:
                 await self._take_up_if_open()
 
+    def look_at_lease(self, elapsed: float) -> None:
+        """End the attempt where it may not go on for ``elapsed`` seconds without contact to the broker."""
+        if self._ending is None or self._finished.is_set():
+            return
+        stop_after = self.story.spec.disconnect.stop_after
+        if stop_after is not None and elapsed >= stop_after:
+            self._spawn(self._ending.end_for_lease(elapsed))
+
     def sample(self) -> Resources | None:
         """The tree's resources now; None while there is no tree."""
         return self._attendance.watching.sample() if self._attendance is not None else None

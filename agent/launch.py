@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import signal
 from pathlib import Path
 
 from agent import environment, receipts, resuming, workspace
@@ -14,7 +15,6 @@ from agent.process.launcher import LaunchRequest
 from agent.process.limit_groups import Bounds
 from agent.process.run_directory import RunDirectory
 from agent.process.tree import AttemptProcess
-from agent.settings import Settings
 from agent.story import Story
 from runplane.contract.errors import InvalidInput
 from runplane.contract.run import Failure
@@ -29,7 +29,7 @@ async def launched(hall: Hall, story: Story) -> AttemptProcess | Failure:
     try:
         _write_control(story, directory)
         await resuming.prepare(hall.bus, story, directory)
-        return await hall.launcher.launch(request_for(hall.settings, story, directory))
+        return await hall.launcher.launch(request_for(hall, story, directory))
     except LaunchError as error:
         before = await hall.launcher.adopt(directory) if error.kind == "already_launched" else None
         return before or receipts.launch_failure(error)
@@ -81,7 +81,7 @@ async def started_or_never(hall: Hall, directory: Path) -> AttemptProcess | None
         return None
 
 
-def request_for(settings: Settings, story: Story, directory: Path) -> LaunchRequest:
+def request_for(hall: Hall, story: Story, directory: Path) -> LaunchRequest:
     """The request for the attempt under way. Raises ``InvalidInput`` for a missing secret, OSError for a full disk."""
     spec = story.spec
     cwd = workspace.prepare(spec.workspace, directory)
@@ -92,8 +92,13 @@ def request_for(settings: Settings, story: Story, directory: Path) -> LaunchRequ
         argv=_debugged(story, directory, cwd) or spec.argv,
         cwd=cwd,
         env=environment.build(
-            spec, run_id=story.run_id, attempt=story.attempt, directory=directory, secrets=settings.secrets
+            spec,
+            run_id=story.run_id,
+            attempt=story.attempt,
+            directory=directory,
+            secrets=hall.settings.secrets,
         ),
         params=spec.params,
+        lease=hall.lease.terms(spec, signal.Signals[spec.kill.signal].value),
         bounds=Bounds(memory=spec.limits.memory, processes=spec.limits.processes, cpus=spec.limits.cpus),
     )

@@ -19,6 +19,7 @@ from agent import failpoint
 from agent.consumer import OrderConsumer
 from agent.file_watcher import FileWatcher
 from agent.hall import Hall
+from agent.lease import Lease
 from agent.outbox import journal
 from agent.outbox.heartbeat import Heartbeat
 from agent.outbox.output_shipper import OutputShipper
@@ -72,6 +73,7 @@ async def _serve_with(settings: Settings, bus: Bus, stop: asyncio.Event) -> None
         shipper=OutputShipper(bus, watcher, settings.host),
         launcher=launcher,
         watcher=watcher,
+        lease=Lease(settings.home / "lease", me.boot_id),
     )
     slots = Slots(settings.slots)
     supervisor = Supervisor(hall, slots)
@@ -114,7 +116,12 @@ async def _serve_as_host(
     async with asyncio.TaskGroup() as loops:
         # The first beat comes before anything that takes time: who does not beat counts as dead.
         loops.create_task(
-            heartbeat.run(supervisor.samples, lambda: SlotFigures(total=slots.total, used=slots.used))
+            heartbeat.run(
+                supervisor.samples,
+                lambda: SlotFigures(total=slots.total, used=slots.used),
+                renew=hall.lease.renew,
+                beaten=supervisor.look_at_leases,
+            )
         )
         loops.create_task(presence.until_replaced())
         await supervisor.recover(records)

@@ -118,6 +118,12 @@ class Supervisor:
         taken = {run_id: keeper.sample() for run_id, keeper in list(self._keepers.items())}
         return {run_id: sample for run_id, sample in taken.items() if sample is not None}
 
+    def look_at_leases(self) -> None:
+        """End what may not go on for so long without contact."""
+        elapsed = self._hall.lease.elapsed
+        for keeper in list(self._keepers.values()):
+            keeper.look_at_lease(elapsed)
+
     async def close(self) -> None:
         """Let go of everything; the runs live on."""
         await asyncio.gather(*(keeper.close() for keeper in list(self._keepers.values())))

@@ -15,10 +15,13 @@ from typing import Protocol
 from control_plane.notifications import Notifier
 from control_plane.plane_decisions import LostTooOften, PlaneDecisions
 from control_plane.read_model import ReadModel
+from control_plane.recovery.absences import Absences
 from control_plane.recovery.retries import Retries
-from control_plane.recovery.timers import Timers
+from control_plane.recovery.timers import Handler as TimerHandler
+from control_plane.recovery.timers import Timers, What
 from control_plane.restarts import Restarts
 from control_plane.stuck_actions import StuckActions
+from control_plane.telemetry import Telemetry
 from runplane.bus import Bus, Delivery
 from runplane.contract.envelope import Envelope, Unreadable, parse
 from runplane.contract.errors import Unavailable
@@ -44,15 +47,28 @@ class Handler(Protocol):
 class ProcessManager:
     """``given_up`` counts the records that could not be handled."""
 
-    def __init__(self, bus: Bus, read_model: ReadModel, notifier: Notifier | None = None) -> None:
-        """Nothing happens before :meth:`run`. Without a ``notifier`` nobody is told of anything."""
+    def __init__(
+        self,
+        bus: Bus,
+        read_model: ReadModel,
+        notifier: Notifier | None = None,
+        heard: Telemetry | None = None,
+    ) -> None:
+        """Nothing happens before :meth:`run`.
+
+        Without a ``notifier`` nobody is told of anything; without ``heard``, nothing is known of silent hosts.
+        """
         self._bus = bus
         self._decisions = PlaneDecisions(bus, read_model)
         retries = Retries(bus, read_model)
+        self._absences = Absences(bus, read_model, heard) if heard is not None else None
+        timers: dict[What, TimerHandler] = {"retry": retries.begin}
+        if self._absences is not None:
+            timers["lost"] = self._absences.give_up
         self._events = _EventHandlers(
-            Restarts(bus, read_model), StuckActions(bus, read_model), retries, notifier
+            Restarts(bus, read_model), StuckActions(bus, read_model), retries, self._absences, notifier
         )
-        self._timers = Timers(bus, {"retry": retries.begin})
+        self._timers = Timers(bus, timers)
         self._failures: dict[tuple[str, int], int] = {}
         self.given_up = 0
 
@@ -62,6 +78,8 @@ class ProcessManager:
             group.create_task(self._follow(COMMANDS, PLANE_COMMANDS, self._decisions), name=COMMANDS)
             group.create_task(self._follow(EVENTS, ALL_EVENTS, self._events), name=EVENTS)
             group.create_task(self._timers.run(), name="timers")
+            if self._absences is not None:
+                group.create_task(self._absences.run(), name="absent hosts")
 
     async def _follow(self, name: str, subject_filter: str, handler: Handler) -> None:
         consumer = await self._bus.durable(name, subject_filter)
@@ -122,17 +140,25 @@ class _EventHandlers:
     """All that turns on an event, one after the other."""
 
     def __init__(
-        self, restarts: Restarts, stuck: StuckActions, retries: Retries, notifier: Notifier | None
+        self,
+        restarts: Restarts,
+        stuck: StuckActions,
+        retries: Retries,
+        absences: Absences | None,
+        notifier: Notifier | None,
     ) -> None:
         self._restarts = restarts
         self._stuck = stuck
         self._retries = retries
+        self._absences = absences
         self._notifier = notifier
 
     async def handle(self, envelope: Envelope, seq: int, *, again: bool) -> None:
         await self._restarts.handle(envelope, seq, again=again)
         await self._stuck.handle(envelope, seq)
         await self._retries.handle(envelope, seq)
+        if self._absences is not None:
+            await self._absences.handle(envelope, seq)
         if self._notifier is not None:
             await self._notifier.handle(envelope, seq)
 

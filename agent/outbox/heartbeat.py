@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.lease import clock
 from runplane.bus import Bus
 from runplane.contract.errors import RunplaneError
 from runplane.contract.run import Resources
@@ -31,8 +32,15 @@ class Heartbeat:
         self._interval = interval
         self._seq = 0
 
-    async def run(self, samples: Callable[[], dict[str, Resources]], slots: Callable[[], Slots]) -> None:
-        """Beat for ever."""
+    async def run(
+        self,
+        samples: Callable[[], dict[str, Resources]],
+        slots: Callable[[], Slots],
+        *,
+        renew: Callable[[float], None],
+        beaten: Callable[[], None],
+    ) -> None:
+        """Beat for ever. ``renew`` is told when a beat that arrived was sent, ``beaten`` comes after each."""
         while True:
             self._seq += 1
             beat = HostTelemetry(
@@ -49,12 +57,16 @@ class Heartbeat:
                 pressure=pressure(),
                 runs=samples(),
             )
+            sent_at = clock()
             try:
                 await self._bus.publish_bytes(
                     telemetry(self._host), beat.model_dump_json().encode(), timeout=self._interval
                 )
             except RunplaneError as error:
                 log.warning("a heartbeat was dropped: %s", error.message)
+            else:
+                renew(sent_at)
+            beaten()
             await asyncio.sleep(self._interval)
 
 

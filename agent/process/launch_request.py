@@ -19,7 +19,8 @@ _SPEC_BYTES = 16 << 20
 class LaunchRequest:
     """What to start, fully resolved. ``env`` is the whole environment; the attempt's own three names are added.
 
-    ``params`` (no secrets) are left in ``spec.json`` for the workflow to read.
+    ``params`` (no secrets) are left in ``spec.json`` for the workflow to read. ``lease``: how long it may go on without
+    its agent, for its shim.
     """
 
     run_id: str
@@ -30,6 +31,7 @@ class LaunchRequest:
     env: Mapping[str, str]
     params: Mapping[str, Any] = field(default_factory=dict)
     bounds: Bounds = field(default_factory=Bounds)
+    lease: Mapping[str, Any] | None = None
 
 
 def check(request: LaunchRequest, env: Mapping[str, str]) -> None:
@@ -96,5 +98,6 @@ def whole_spec(
         "cgroup": str(group.path) if group else None,
         "mechanism": "freezer" if isinstance(group, FreezerCgroup) else "cgroup",
         "limits": limits.as_json(),
+        "lease": request.lease,
     }
     return json.dumps(spec).encode() + b"\n"

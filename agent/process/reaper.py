@@ -16,6 +16,7 @@ import time
 from collections import deque
 from typing import Any
 
+from agent.process.dead_man import DeadMan
 from agent.process.durable import use_reserve
 from agent.process.kernel import iso_now, signal_name
 from agent.process.limit_events import reached
@@ -40,6 +41,7 @@ class Reaper:
         launch_error: dict[str, Any] | None,
         cgroup: str | None,
         limits: dict[str, str],
+        lease: dict[str, Any] | None,
         directory: int,
         listener: socket.socket | None,
         channel: socket.socket,
@@ -53,6 +55,7 @@ class Reaper:
         self._stdin: int | None = stdin
         self._cgroup = cgroup
         self._limits = limits
+        self._dead_man = DeadMan(lease, main, cgroup) if lease is not None else None
         self._exit: dict[str, Any] | None = None
         self._empty = False
         self._unused_reserves = reserves(os.getpid())
@@ -83,8 +86,11 @@ class Reaper:
             if self._empty and settled:
                 break
             self._watch()
-            # Only a record that the disk refused makes this loop wake by time.
-            for descriptor, _ in self._poll.poll(None if settled else 1000):
+            # Only a record that the disk refused, or a lease, makes this loop wake by time.
+            waits = [] if settled else [1000]
+            if self._dead_man is not None and not self._empty:
+                waits.append(self._dead_man.look(is_attended=bool(self._connections)))
+            for descriptor, _ in self._poll.poll(min(waits, default=None)):
                 self._serve(descriptor)
         self._part()
 
@@ -103,7 +109,7 @@ class Reaper:
                 if self._exit is not None and not self._empty:
                     self._empty = True
                     self._exit["empty_at"] = iso_now()
-                    self._exit["limits_reached"] = reached(self._limits)
+                    self._exit["limits_reached"] = self._reached()
                 return
             if pid == 0:
                 return
@@ -121,10 +127,14 @@ class Reaper:
                         "max_rss_bytes": usage.ru_maxrss * 1024,
                     },
                     "exited_at": iso_now(),
-                    "limits_reached": reached(self._limits),
+                    "limits_reached": self._reached(),
                 }
                 if self._launch_error is not None:
                     self._exit["launch_error"] = self._launch_error
+
+    def _reached(self) -> list[str]:
+        lease = ["lease"] if self._dead_man is not None and self._dead_man.over else []
+        return [*reached(self._limits), *lease]
 
     def _announce(self) -> None:
         """Say what is new: that main has ended and how, that nobody is left."""

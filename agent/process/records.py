@@ -30,7 +30,8 @@ class ExitRecord:
     """How the main process ended: a code or a signal. ``launch_error`` (``{errno, where}``): its program never ran.
 
     ``empty_at``: when the last process of the attempt was gone, where that was known at the time of reading.
-    ``limits_reached``: the controllers of cgroups (``memory``, ``pids``) whose limit the attempt had reached by then.
+    ``limits_reached``: the controllers of cgroups (``memory``, ``pids``) whose limit the attempt had reached by then;
+    ``lease``: its lease was over, and its shim ended it.
     """
 
     code: int | None

@@ -120,6 +120,7 @@ def _await_start(
         launch_error=started["launch_error"],
         cgroup=started["cgroup"],
         limits=started["limits"],
+        lease=started.get("lease"),
         directory=directory,
         listener=listener,
         channel=channel,

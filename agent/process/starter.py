@@ -109,6 +109,7 @@ class _Start:
             "cgroup": record["cgroup"],
             "limits": places,
             "launch_error": failure,
+            "lease": self._spec.get("lease"),
         }
         # A program that could not be executed has an ending like any other: the shim records it, and says so then.
         answer = json.dumps({"launched": record}) + "\n" if failure is None else ""

@@ -346,7 +346,7 @@ class Bus:
             subject=headers["Nats-Subject"],
             payload=reply.data,
             seq=int(headers["Nats-Sequence"]),
-            time_ns=0,
+            time_ns=_nanoseconds(headers.get("Nats-Time-Stamp", "")),
             headers=headers,
         )
 
@@ -454,3 +454,13 @@ def _stored(data: bytes) -> Stored:
 def _without_credentials(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}:{parts.port}" if parts.hostname else url
+
+
+def _nanoseconds(stamp: str) -> int:
+    """What a time stamp of the broker says, since 1970; 0 where it says none."""
+    try:
+        whole, _, fraction = stamp.rstrip("Z").partition(".")
+        seconds = int(datetime.fromisoformat(f"{whole}+00:00").timestamp())
+        return seconds * 10**9 + int(fraction.ljust(9, "0")[:9] or 0)
+    except ValueError:
+        return 0

@@ -315,9 +315,10 @@ class RunLost(Value):
 
 
 class RunUnreachable(Value):
-    """The run's host is not heard from."""
+    """The run's host is not heard from. ``since``: when it was last, by the broker's clock."""
 
     host: HostId
+    since: Moment | None = None
 
 
 class RunReachable(Value):

@@ -73,6 +73,6 @@ class RunState(Value):
 
 def view(state: RunState, resources: Resources | None = None) -> Run | None:
     """The run as users see it, with the last sample laid over it while the run is open."""
-    if state.run is None or resources is None or state.run.status.ended:
+    if state.run is None or resources is None or state.run.status.ended or state.run.status is Status.PENDING:
         return state.run
     return state.run.model_copy(update={"resources": resources})
