@@ -84,9 +84,14 @@ class Telemetry:
     """Follows the telemetry stream. ``unreadable`` counts messages that were passed over."""
 
     def __init__(
-        self, bus: Bus, clock: Callable[[], float] = monotonic, history: History | None = None
+        self,
+        bus: Bus,
+        clock: Callable[[], float] = monotonic,
+        history: History | None = None,
+        absent_seconds: float = ABSENT_SECONDS,
     ) -> None:
-        """Nothing happens before :meth:`run`."""
+        """Nothing happens before :meth:`run`. A host without a heartbeat for ``absent_seconds`` is absent."""
+        self._absent_seconds = absent_seconds
         self._bus = bus
         self._clock = clock
         self._history = history
@@ -144,7 +149,7 @@ class Telemetry:
     @property
     def settled(self) -> bool:
         """Whether heartbeats could have come for so long that a host without one is absent."""
-        if self._listening_since is None or self._clock() - self._listening_since <= ABSENT_SECONDS:
+        if self._listening_since is None or self._clock() - self._listening_since <= self._absent_seconds:
             return False
         return self._bus.connected
 
@@ -255,17 +260,17 @@ class Telemetry:
         while True:
             for host_id in [host_id for host_id in self._online if not self._is_online(self._hosts[host_id])]:
                 self._online.discard(host_id)
-                log.warning("host %s is absent: no heartbeat for %g s", host_id, ABSENT_SECONDS)
+                log.warning("host %s is absent: no heartbeat for %g s", host_id, self._absent_seconds)
                 self._tell(host_id)
             self._changed.clear()
             if not self._online:
                 await self._changed.wait()
                 continue
             first = min(self._hosts[host_id].heard or 0.0 for host_id in self._online)
-            await asyncio.sleep(max(0.01, first + ABSENT_SECONDS - self._clock()))
+            await asyncio.sleep(max(0.01, first + self._absent_seconds - self._clock()))
 
     def _is_online(self, host: _Host) -> bool:
-        return host.heard is not None and self._clock() - host.heard <= ABSENT_SECONDS
+        return host.heard is not None and self._clock() - host.heard <= self._absent_seconds
 
     def _tell(self, host_id: str) -> None:
         for subscriber in self._subscribers:

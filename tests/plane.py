@@ -14,6 +14,7 @@ from pathlib import Path
 from control_plane.process_manager import ProcessManager
 from control_plane.projector import Projector
 from control_plane.read_model import ReadModel
+from control_plane.telemetry import Telemetry
 from runplane.bus import Bus
 from runplane.contract.envelope import Envelope
 from runplane.core.state import RunState
@@ -56,15 +57,26 @@ async def put(bus: Bus, records: Iterable[Envelope]) -> int:
 
 @asynccontextmanager
 async def plane(
-    url: str, directory: Path, *, manage: bool = True, project: bool = True
+    url: str,
+    directory: Path,
+    *,
+    manage: bool = True,
+    project: bool = True,
+    absent_seconds: float | None = None,
 ) -> AsyncIterator[Plane]:
-    """A running state side, or parts of it; its loops must still be running at the end unless the test ended them."""
+    """A running state side, or parts of it; its loops must still be running at the end unless the test ended them.
+
+    With ``absent_seconds`` it listens to the hosts as well, and one is silent after so long.
+    """
     bus = await Bus.connect(url, name="test-plane")
     await bus.ensure_streams()
-    read_model = ReadModel(directory / "read_model.sqlite")
+    heard = Telemetry(bus, absent_seconds=absent_seconds) if absent_seconds is not None else None
+    read_model = ReadModel(directory / "read_model.sqlite", heard)
     projector = Projector(bus, read_model)
-    manager = ProcessManager(bus, read_model)
+    manager = ProcessManager(bus, read_model, heard=heard)
     wanted = {"projector": projector.run} if project else {}
+    if heard is not None:
+        wanted["telemetry"] = heard.run
     if manage:
         wanted["process manager"] = manager.run
     loops = {name: asyncio.create_task(run(), name=name) for name, run in wanted.items()}

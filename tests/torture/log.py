@@ -69,6 +69,10 @@ class Log:
         assert run is not None
         return run
 
+    def records(self, run_id: str) -> list[tuple[int, Envelope]]:
+        """The run's records, with their positions."""
+        return self._records[run_id]
+
     def story(self, run_id: str) -> list[str]:
         return [record.type for _, record in self._records[run_id]]
 

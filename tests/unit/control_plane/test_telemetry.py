@@ -103,9 +103,8 @@ async def test_what_cannot_be_read_or_speaks_for_another_is_counted(heard: Telem
     assert heard.pulse(HOST) is None
 
 
-async def test_who_looks_is_told_of_heartbeats_and_of_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "ABSENT_SECONDS", 0.05)
-    heard = Telemetry(cast("Bus", None))
+async def test_who_looks_is_told_of_heartbeats_and_of_silence() -> None:
+    heard = Telemetry(cast("Bus", None), absent_seconds=0.05)
     watch = asyncio.create_task(heard._watch_presence())
     async with heard.subscribe() as changes:
         take(heard, said())
