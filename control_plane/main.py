@@ -190,7 +190,9 @@ def _wire(settings: Settings, bus: Bus, stack: AsyncExitStack) -> tuple[Context,
         diagnoses=Diagnoses(command_side, read_model),
         telemetry=telemetry,
         projector=projector,
-        process_manager=ProcessManager(bus, read_model, Notifier(bus, read_model, notifications), telemetry),
+        process_manager=ProcessManager(
+            bus, read_model, Notifier(bus, read_model, notifications), telemetry, command_side
+        ),
         notifications=notifications,
         deliveries=Deliveries(bus, read_model, notifications, _dashboard_of(settings)),
         idempotency=idempotency,

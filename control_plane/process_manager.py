@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from typing import Protocol
 
+from control_plane.command_side import CommandSide
 from control_plane.notifications import Notifier
 from control_plane.plane_decisions import LostTooOften, PlaneDecisions
 from control_plane.read_model import ReadModel
 from control_plane.recovery.absences import Absences
 from control_plane.recovery.retries import Retries
+from control_plane.recovery.successors import Successors
 from control_plane.recovery.timers import Handler as TimerHandler
 from control_plane.recovery.timers import Timers, What
 from control_plane.restarts import Restarts
@@ -53,10 +55,12 @@ class ProcessManager:
         read_model: ReadModel,
         notifier: Notifier | None = None,
         heard: Telemetry | None = None,
+        command_side: CommandSide | None = None,
     ) -> None:
         """Nothing happens before :meth:`run`.
 
-        Without a ``notifier`` nobody is told of anything; without ``heard``, nothing is known of silent hosts.
+        Without a ``notifier`` nobody is told of anything; without ``heard``, nothing is known of silent hosts; without
+        ``command_side``, no other workflow follows a run that failed.
         """
         self._bus = bus
         self._decisions = PlaneDecisions(bus, read_model)
@@ -65,8 +69,10 @@ class ProcessManager:
         timers: dict[What, TimerHandler] = {"retry": retries.begin}
         if self._absences is not None:
             timers["lost"] = self._absences.give_up
+        successors = Successors(bus, read_model, command_side) if command_side is not None else None
         self._events = _EventHandlers(
-            Restarts(bus, read_model), StuckActions(bus, read_model), retries, self._absences, notifier
+            Restarts(bus, read_model),
+            (StuckActions(bus, read_model), retries, self._absences, successors, notifier),
         )
         self._timers = Timers(bus, timers)
         self._failures: dict[tuple[str, int], int] = {}
@@ -136,31 +142,24 @@ class ProcessManager:
         return delivery.term()
 
 
+class Listener(Protocol):
+    """What looks at every event."""
+
+    async def handle(self, envelope: Envelope, seq: int) -> None:
+        """Look at one event; looking at it twice changes nothing."""
+
+
 class _EventHandlers:
     """All that turns on an event, one after the other."""
 
-    def __init__(
-        self,
-        restarts: Restarts,
-        stuck: StuckActions,
-        retries: Retries,
-        absences: Absences | None,
-        notifier: Notifier | None,
-    ) -> None:
+    def __init__(self, restarts: Restarts, listeners: Iterable[Listener | None]) -> None:
         self._restarts = restarts
-        self._stuck = stuck
-        self._retries = retries
-        self._absences = absences
-        self._notifier = notifier
+        self._listeners = [listener for listener in listeners if listener is not None]
 
     async def handle(self, envelope: Envelope, seq: int, *, again: bool) -> None:
         await self._restarts.handle(envelope, seq, again=again)
-        await self._stuck.handle(envelope, seq)
-        await self._retries.handle(envelope, seq)
-        if self._absences is not None:
-            await self._absences.handle(envelope, seq)
-        if self._notifier is not None:
-            await self._notifier.handle(envelope, seq)
+        for listener in self._listeners:
+            await listener.handle(envelope, seq)
 
 
 def _run_of(delivery: Delivery) -> str:

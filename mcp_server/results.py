@@ -15,6 +15,7 @@ from runplane.contract.run import (
     Failure,
     Held,
     KillReceipt,
+    NextAttempt,
     Override,
     Progress,
     Run,
@@ -47,6 +48,14 @@ class RestartResult(Result):
     run_id: RunId
     new_run_id: RunId
     status: Status
+
+
+class DecideResult(Result):
+    """``attempt`` is the one under way, or the last one."""
+
+    run_id: RunId
+    status: Status
+    attempt: int
 
 
 class PauseResult(Result):
@@ -114,7 +123,10 @@ class BulkKillResult(Result):
 
 
 class RunSummary(Value):
-    """One run in a list. ``stuck`` is the verdict of the detector, or None. ``workflow_name`` repeats ``workflow``."""
+    """One run in a list. ``stuck`` is the verdict of the detector, or None. ``workflow_name`` repeats ``workflow``.
+
+    ``awaiting_decision``: why an operator has to decide, or None.
+    """
 
     run_id: RunId
     workflow: str
@@ -130,6 +142,8 @@ class RunSummary(Value):
     step: Step | None = None
     failure: Failure | None = None
     restarted_as: RunId | None = None
+    next_attempt: NextAttempt | None = None
+    awaiting_decision: str | None = None
 
 
 class RunList(Result):

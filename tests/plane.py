@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from control_plane.command_side import CommandSide
 from control_plane.process_manager import ProcessManager
 from control_plane.projector import Projector
 from control_plane.read_model import ReadModel
@@ -73,7 +74,7 @@ async def plane(
     heard = Telemetry(bus, absent_seconds=absent_seconds) if absent_seconds is not None else None
     read_model = ReadModel(directory / "read_model.sqlite", heard)
     projector = Projector(bus, read_model)
-    manager = ProcessManager(bus, read_model, heard=heard)
+    manager = ProcessManager(bus, read_model, heard=heard, command_side=CommandSide(bus, read_model))
     wanted = {"projector": projector.run} if project else {}
     if heard is not None:
         wanted["telemetry"] = heard.run

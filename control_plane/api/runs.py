@@ -28,6 +28,7 @@ from control_plane.api.parts import (
 from control_plane.command_side import (
     Accepted,
     BulkKill,
+    DecideRequest,
     ForceCompleteRequest,
     KillRequest,
     KillRunsRequest,
@@ -38,7 +39,7 @@ from control_plane.context import Context
 from control_plane.read_model import RunFilter
 from control_plane.waiting import BEGINNINGS, ENDINGS
 from runplane.contract.errors import InvalidInput, NotFound
-from runplane.contract.run import Run, Status
+from runplane.contract.run import AWAITING_DECISION, Run, Status
 from runplane.core.state import view
 
 router = APIRouter(prefix=BASE, tags=["runs"])
@@ -96,7 +97,11 @@ async def list_runs(
     *,
     context: ContextOf,
     status: Annotated[
-        list[str], Query(description=_STATUS_DESCRIPTION, json_schema_extra={"items": {"enum": list(Status)}})
+        list[str],
+        Query(
+            description=_STATUS_DESCRIPTION,
+            json_schema_extra={"items": {"enum": [*Status, AWAITING_DECISION]}},
+        ),
     ] = [],  # noqa: B006 — FastAPI copies defaults
     workflow: Annotated[str | None, Query(max_length=200)] = None,
     host: Annotated[str | None, Query(max_length=200)] = None,
@@ -121,7 +126,8 @@ async def list_runs(
     """List runs, a page at a time."""
     page = context.read_model.runs(
         RunFilter(
-            status=_statuses(status),
+            status=_statuses([name for name in _names(status) if name != AWAITING_DECISION]),
+            awaiting=AWAITING_DECISION in _names(status),
             workflow=workflow,
             host=host,
             stuck=stuck,
@@ -290,9 +296,49 @@ async def force_complete_run(
     return await once.answer(request, actor.principal, key, force_complete)
 
 
+@router.post(
+    "/runs/{run_id}/decide",
+    summary="Decide what becomes of a run whose attempt failed",
+    status_code=202,
+    response_model=Mutation,
+    responses={
+        200: {"model": Mutation, "description": "The run goes on, or has ended"},
+        **problems(404, 409, 503),
+    },
+    openapi_extra=request_body(DecideRequest, required=True),
+)
+async def decide_run(
+    *,
+    request: Request,
+    context: ContextOf,
+    once: OnceOf,
+    actor: ActorOf,
+    run_id: RunIdOf,
+    body: Annotated[DecideRequest, Depends(body_of(DecideRequest))],
+    wait: WaitOf = 0.0,
+    key: KeyOf = None,
+) -> Response:
+    """Begin the next attempt of a run that waits for it or for a decision now, or give the run up.
+
+    `retry` begins where its workflow says, `resume` from the last checkpoint, `restart` from the beginning.
+    """
+
+    async def decide() -> Response:
+        before = run_of(context, run_id).attempt
+        accepted = await context.command_side.decide_run(run_id, body, actor, key)
+
+        def decided(run: Run) -> bool:
+            return run.status.ended or run.attempt > before
+
+        await effect(context, accepted, run_id, reached=decided, types=BEGINNINGS, wait=wait)
+        return mutation(context, accepted, decided)
+
+    return await once.answer(request, actor.principal, key, decide)
+
+
 def _has_begun(run: Run) -> bool:
-    """Its process exists, or never will."""
-    return run.status not in (Status.PENDING, Status.STARTING)
+    """Its process exists, did, or never will."""
+    return run.status not in (Status.PENDING, Status.STARTING) or run.attempt_over
 
 
 def _run_as_accepted(context: Context, accepted: Accepted) -> Run:
@@ -301,12 +347,16 @@ def _run_as_accepted(context: Context, accepted: Accepted) -> Run:
     return run or run_of(context, accepted.run_id)
 
 
-def _statuses(given: list[str]) -> tuple[Status, ...]:
-    names = [name for one in given for name in one.split(",") if name]
+def _names(given: list[str]) -> list[str]:
+    return [name for one in given for name in one.split(",") if name]
+
+
+def _statuses(names: list[str]) -> tuple[Status, ...]:
     unknown = [name for name in names if name not in set(Status)]
     if unknown:
         raise InvalidInput(
-            f"status={unknown[0][:80]!r}: a status is one of {', '.join(Status)}",
+            f"status={unknown[0][:80]!r}: a status is one of {', '.join(Status)}; {AWAITING_DECISION} stands for the "
+            f"runs that wait for a decision",
             field="status",
             value=unknown[0][:80],
         )

@@ -15,6 +15,7 @@ from control_plane.command_side.requests import (
     BreakpointRequest,
     BreakpointsRequest,
     ContinueRequest,
+    DecideRequest,
     EvaluateRequest,
     ForceCompleteRequest,
     KillRequest,
@@ -48,6 +49,7 @@ class CommandSide:
         self.kill_run = self._runs.kill_run
         self.restart_run = self._runs.restart_run
         self.force_complete_run = self._runs.force_complete_run
+        self.decide_run = self._runs.decide_run
         holding = HoldingCommands(desk)
         self.pause_run = holding.pause_run
         self.continue_run = holding.continue_run
@@ -79,6 +81,7 @@ __all__ = [
     "BulkResult",
     "CommandSide",
     "ContinueRequest",
+    "DecideRequest",
     "EvaluateRequest",
     "ForceCompleteRequest",
     "KillRequest",

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Discriminator, Field, JsonValue
 from pydantic.json_schema import SkipJsonSchema
 
 from runplane.conditions import check_condition
-from runplane.contract.commands import DebugMode
+from runplane.contract.commands import DebugMode, Decision
 from runplane.contract.errors import InvalidInput
 from runplane.contract.ids import HostId, PoolName, WorkflowName
 from runplane.contract.run import Outcome, Status
@@ -183,6 +183,13 @@ class EvaluateRequest(Request):
 
     expression: Annotated[str, Field(min_length=1, max_length=4_000)]
     frame: Annotated[int, Field(ge=0, le=1_000)] = 0
+
+
+class DecideRequest(Request):
+    """What becomes of a run that waits for a decision or for its next attempt."""
+
+    decision: Decision
+    reason: Reason | None = None
 
 
 class ForceCompleteRequest(Request):

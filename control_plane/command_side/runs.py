@@ -20,6 +20,7 @@ from control_plane.command_side.lessons import Lessons
 from control_plane.command_side.parameters import check_parameters
 from control_plane.command_side.repetition import Repeatable, content_of
 from control_plane.command_side.requests import (
+    DecideRequest,
     ForceCompleteRequest,
     KillRequest,
     RestartRequest,
@@ -30,6 +31,7 @@ from control_plane.read_model import WorkflowView
 from runplane.bus import CompareFailed, Expect
 from runplane.contract import subjects
 from runplane.contract.commands import (
+    DecideRun,
     ForceCompleteRun,
     KillRun,
     RestartRun,
@@ -55,8 +57,13 @@ class RunCommands:
         self._lessons = Lessons(desk.read_model)
         self._restarts: OrderedDict[str, str] = OrderedDict()
 
-    async def start_run(self, request: StartRequest, actor: Actor, key: str | None = None) -> Accepted:
-        """Check, resolve and publish StartRun. NotFound for an unknown workflow, InvalidInput for the rest."""
+    async def start_run(
+        self, request: StartRequest, actor: Actor, key: str | None = None, *, recovers: str | None = None
+    ) -> Accepted:
+        """Check, resolve and publish StartRun. NotFound for an unknown workflow, InvalidInput for the rest.
+
+        ``recovers``: the run that failed and is the reason for this one.
+        """
         again = repeatable(actor, key, "start", content_of(request))
         earlier = await self._desk.earlier(again)
         if earlier is not None:
@@ -66,6 +73,7 @@ class RunCommands:
         command = StartRun(
             run_id=run_id,
             spec=spec,
+            recovers=recovers,
             idempotency_key=again.key if again is not None else None,
             request_digest=again.digest if again is not None else None,
         )
@@ -162,6 +170,25 @@ class RunCommands:
             return Accepted(
                 command_id=self._declared_by(run_id), run_id=run_id, seq=state.run.seq, already=True
             )
+        placed = await self._desk.place(
+            command, subject=destination(state, command, run_id), actor=actor, again=again
+        )
+        return accepted(placed, run_id)
+
+    async def decide_run(
+        self, run_id: str, request: DecideRequest, actor: Actor, key: str | None = None
+    ) -> Accepted:
+        """Publish DecideRun. Conflict where the run waits for no decision."""
+        again = repeatable(actor, key, "decide", run_id, content_of(request))
+        earlier = await self._desk.earlier(again)
+        if earlier is not None:
+            return repeated(*earlier)
+        command = DecideRun(run_id=run_id, decision=request.decision, reason=request.reason)
+        state = await self._desk.state(run_id)
+        decision = decide(state, command, now())
+        if isinstance(decision, Rejection):
+            await self._desk.refuse(command, decision, run_id=run_id, actor=actor, again=again)
+            raise conflict(decision, run_id)
         placed = await self._desk.place(
             command, subject=destination(state, command, run_id), actor=actor, again=again
         )

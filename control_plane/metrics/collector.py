@@ -43,6 +43,8 @@ def _runs(context: Context) -> Iterable[Metric]:
     stuck: Values = {(verdict,): 0 for verdict in (*VERDICTS, OTHER)}
     for verdict, count in context.read_model.stuck_counts().items():
         stuck[(verdict if verdict in VERDICTS else OTHER,)] += count
+    awaiting: Values = {(): context.read_model.awaiting_count()}
+    yield gauge("runplane_runs_awaiting_decision", "Runs that wait for an operator's decision", awaiting)
     yield gauge("runplane_runs_stuck", "Open runs that are stuck, by verdict", stuck, "verdict")
     totals = context.read_model.totals
     names = first_names((workflow for workflow, _ in totals.endings), MAX_WORKFLOWS)

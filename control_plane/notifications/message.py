@@ -76,6 +76,9 @@ def _sentence(about: About, record: Envelope, run: Run) -> str:
         by = f"{receipt.requested_by} ({receipt.via})" if receipt is not None else record.actor.principal
         why = f": {receipt.reason}" if receipt is not None and receipt.reason else ""
         return f"{who} was killed by {by}{why}" + _follower(run)
+    if about == "decision":
+        why = run.failure.message if run.failure is not None else "no reason was told"
+        return f"{who} waits for a decision after {run.attempt} attempts: {why}"
     words = {"failed": "failed", "timed_out": "ran out of time", "lost": "was lost"}[about]
     why = run.failure.message if run.failure is not None else "no reason was told"
     return f"{who} {words}: {why}" + _follower(run)
@@ -91,6 +94,11 @@ def _next(about: About, run: Run) -> list[str]:
     run_id = run.run_id
     return {
         "stuck": [f"runplane diagnose {run_id}", f"runplane kill {run_id}", f"runplane restart {run_id}"],
+        "decision": [
+            f"runplane logs {run_id} --tail 20",
+            f"runplane decide {run_id} retry",
+            f"runplane decide {run_id} give-up",
+        ],
         "failed": [f"runplane logs {run_id} --tail 20", f"runplane restart {run_id}"],
         "timed_out": [f"runplane logs {run_id} --tail 20", f"runplane restart {run_id}"],
         "killed": [f"runplane status {run_id}", f"runplane restart {run_id}"],

@@ -14,7 +14,7 @@ from control_plane.read_model import ReadModel
 from control_plane.restarts import ENDINGS
 from runplane.bus import Bus
 from runplane.contract.envelope import Envelope
-from runplane.contract.events import ConditionRaised
+from runplane.contract.events import AttemptFailed, ConditionRaised
 from runplane.core.fold import initial
 from runplane.stamp import now
 
@@ -34,7 +34,8 @@ class Notifier:
         """Look at one event; nearly all of them concern nobody."""
         run_id = envelope.run_id
         is_raised = isinstance(envelope.data, ConditionRaised)
-        if run_id is None or not (is_raised or envelope.type in ENDINGS):
+        is_open = isinstance(envelope.data, AttemptFailed)
+        if run_id is None or not (is_raised or is_open or envelope.type in ENDINGS):
             return
         configuration = self._configuration.current()
         if not configuration.targets:

@@ -4,7 +4,7 @@ import hashlib
 
 from control_plane.notifications.settings import About, Notifications, Retry, Target
 from runplane.contract.envelope import Envelope
-from runplane.contract.events import ConditionRaised
+from runplane.contract.events import AttemptFailed, ConditionRaised
 from runplane.contract.ids import derive_record_id
 from runplane.core.state import RunState
 
@@ -24,6 +24,8 @@ def about_of(record: Envelope, before: RunState, outcome: str | None) -> About |
     """
     if outcome is not None:
         return _OUTCOMES.get(outcome)
+    if isinstance(record.data, AttemptFailed):
+        return "decision" if record.data.next == "decision" else None
     if not isinstance(record.data, ConditionRaised) or record.data.condition.type != STUCK:
         return None
     run = before.run

@@ -14,7 +14,7 @@ from runplane.contract.ids import NAME_PATTERN
 from runplane.contract.units import Seconds
 from runplane.contract.value import StrictValue
 
-About = Literal["stuck", "failed", "killed", "timed_out", "lost"]
+About = Literal["stuck", "failed", "killed", "timed_out", "lost", "decision"]
 ABOUT: tuple[About, ...] = get_args(About)
 REFERENCE = re.compile(r"(secret|env):([A-Za-z_][A-Za-z0-9_]{0,127})")
 MOST_TARGETS = 50

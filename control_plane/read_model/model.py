@@ -128,6 +128,10 @@ class ReadModel:
         held = queries.open_runs_by_host(self._reader) if unreachable else {}
         return counts | {VERDICT: sum(held.get(host_id, 0) for host_id in unreachable)}
 
+    def awaiting_count(self) -> int:
+        """How many runs wait for an operator's decision."""
+        return queries.awaiting_count(self._reader)
+
     def activity(self, since: datetime, bucket_seconds: int) -> list[tuple[int, str, int]]:
         """How many runs were asked for (``started``) and ended, by bucket since a moment and by ending."""
         return queries.activity(self._reader, since, bucket_seconds)

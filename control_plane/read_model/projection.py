@@ -150,13 +150,13 @@ class Projection:
                 continue
             if run_id in batch.born:
                 self._connection.execute(
-                    "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (run_id, batch.born[run_id], *row),
                 )
             elif row != index_row(batch.before[run_id]):
                 self._connection.execute(
-                    "UPDATE runs SET status = ?, workflow = ?, host = ?, stuck = ?, created_at = ?, started_at = ?, "
-                    "ended_at = ?, words = ? WHERE run_id = ?",
+                    "UPDATE runs SET status = ?, workflow = ?, host = ?, stuck = ?, awaiting = ?, created_at = ?, "
+                    "started_at = ?, ended_at = ?, words = ? WHERE run_id = ?",
                     (*row, run_id),
                 )
         self._connection.executemany(
@@ -232,6 +232,7 @@ def index_row(state: RunState) -> tuple[object, ...] | None:
         run.workflow,
         run.host or "",
         int(any(condition.type == "stuck" for condition in run.conditions)),
+        int(run.awaits_decision),
         micros(run.created_at),
         micros(run.started_at),
         micros(run.ended_at),

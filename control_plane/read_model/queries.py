@@ -63,6 +63,11 @@ def stuck_counts(connection: sqlite3.Connection, unreachable: Collection[str] = 
     )
 
 
+def awaiting_count(connection: sqlite3.Connection) -> int:
+    """How many runs wait for a decision."""
+    return int(connection.execute("SELECT count(*) FROM runs WHERE awaiting = 1").fetchone()[0])
+
+
 def activity(
     connection: sqlite3.Connection, since: datetime, bucket_seconds: int
 ) -> list[tuple[int, str, int]]:
@@ -241,8 +246,9 @@ def set_aside(connection: sqlite3.Connection, limit: int) -> list[SetAside]:
 def _matching(asked: RunFilter, unreachable: Collection[str]) -> tuple[list[str], list[object]]:
     clauses: list[str] = []
     values: list[object] = []
-    if asked.status:
-        clauses.append(f"status IN ({', '.join('?' * len(asked.status))})")
+    if asked.status or asked.awaiting:
+        places = f"status IN ({', '.join('?' * len(asked.status))})"
+        clauses.append(f"({places} OR awaiting = 1)" if asked.awaiting else places)
         values.extend(str(status) for status in asked.status)
     for column in ("workflow", "host"):
         if (value := getattr(asked, column)) is not None:

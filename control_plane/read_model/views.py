@@ -24,9 +24,13 @@ class Query(BaseModel):
 
 
 class RunFilter(Query):
-    """Which runs, in which order. None means any; ``q`` is looked for in id, workflow, host, requester and params."""
+    """Which runs, in which order. None means any; ``awaiting``: those that wait for a decision, beside ``status``.
+
+    ``q`` is looked for in id, workflow, host, requester and params.
+    """
 
     status: tuple[Status, ...] = ()
+    awaiting: bool = False
     workflow: str | None = None
     host: str | None = None
     stuck: bool | None = None

@@ -7,6 +7,7 @@ from mcp_server.tools.debugging import (
     set_variable,
     step_workflow,
 )
+from mcp_server.tools.deciding import decide_workflow
 from mcp_server.tools.ending import force_complete_workflow, kill_workflow, restart_workflow
 from mcp_server.tools.fleet import kill_workflows
 from mcp_server.tools.history import get_workflow_events, get_workflow_logs, replay_workflow
@@ -26,6 +27,7 @@ TOOLS = (
     RunplaneTool(kill_workflow, title="Kill a run and prove it gone", hints=ENDS),
     RunplaneTool(restart_workflow, title="Restart a run under a new id", hints=REPLACES),
     RunplaneTool(force_complete_workflow, title="Declare the outcome of a run", hints=ENDS),
+    RunplaneTool(decide_workflow, title="Decide about a run whose attempt failed", hints=STARTS),
     RunplaneTool(pause_workflow, title="Pause a run", hints=HOLDS),
     RunplaneTool(continue_workflow, title="Let a paused run go on", hints=HOLDS),
     RunplaneTool(set_breakpoint, title="Hold a run at a step or a line", hints=HOLDS),

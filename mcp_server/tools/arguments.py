@@ -1,6 +1,6 @@
 """The arguments that several tools share, with what a model is told about them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -34,7 +34,11 @@ def _no_condition(value: Any) -> Any:
     return value
 
 
-AnyStatus = Annotated[Status, BeforeValidator(_no_condition)]
+AnyStatus = Annotated[Status | Literal["awaiting_decision"], BeforeValidator(_no_condition)]
 StatusArgument = Annotated[
-    AnyStatus, Field(description="A status. Being stuck is no status, but a condition.")
+    AnyStatus,
+    Field(
+        description="A status. Being stuck is no status, but a condition. `awaiting_decision`: pending runs whose "
+        "recovery has come to its end; decide_workflow says what becomes of them."
+    ),
 ]

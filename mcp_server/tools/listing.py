@@ -8,7 +8,7 @@ from pydantic import Field
 from mcp_server.results import RunList, RunSummary
 from mcp_server.tools.arguments import AnyStatus, Page, PageSize, StatusArgument, WorkflowNameArgument
 from mcp_server.tools.call import Call
-from mcp_server.tools.sentences import stuck_of
+from mcp_server.tools.sentences import awaiting_of, stuck_of
 from runplane.client import RunPage
 from runplane.contract.errors import InvalidInput
 from runplane.contract.run import Run
@@ -124,4 +124,6 @@ def _summary(run: Run) -> RunSummary:
         step=run.step,
         failure=run.failure,
         restarted_as=run.restarted_as,
+        next_attempt=run.next_attempt,
+        awaiting_decision=awaiting_of(run),
     )

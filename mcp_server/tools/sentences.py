@@ -2,7 +2,7 @@
 
 from mcp_server.untrusted import quoted
 from runplane.contract.diagnosis import Diagnosis
-from runplane.contract.run import HOST_UNREACHABLE, Outcome, Run, Status
+from runplane.contract.run import AWAITING_DECISION, HOST_UNREACHABLE, Outcome, Run, Status
 
 
 def killed(before: Run, run: Run, *, confirmed: bool, limit: float) -> str:
@@ -134,3 +134,8 @@ def _conditions(run: Run) -> str:
 
 def _follower(run: Run) -> str:
     return f" It was restarted as {run.restarted_as}, which is a run of its own." if run.restarted_as else ""
+
+
+def awaiting_of(run: Run) -> str | None:
+    """Why an operator has to decide; None where nobody has to."""
+    return next((one.detail for one in run.conditions if one.type == AWAITING_DECISION), None)

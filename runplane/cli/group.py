@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
         "runplane.cli.restart:restart", "Kill a run and start it again with the same configuration."
     ),
     "force-complete": Verb("runplane.cli.force_complete:force_complete", "Declare a run's outcome."),
+    "decide": Verb("runplane.cli.decide:decide", "Decide about a run whose attempt failed."),
     "pause": Verb("runplane.cli.pause:pause", "Stop every process of a run where it is."),
     "continue": Verb("runplane.cli.pause:go_on", "Let a paused run go on."),
     "step": Verb("runplane.cli.step:step", "Let a held run go on to its next boundary or line."),

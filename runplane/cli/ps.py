@@ -13,12 +13,14 @@ from runplane.cli.terminal import draw, say, write_json
 from runplane.cli.watch import PAGE, Watch, print_changes
 from runplane.cli.watched_runs import Wanted
 from runplane.client import Client, RunPage
-from runplane.contract.run import OPEN, Run, Status
+from runplane.contract.run import AWAITING_DECISION, OPEN, Run, Status
 
 
 @click.command(epilog="Example: runplane ps --stuck --watch")
 @click.option("--all", "-a", "is_all", is_flag=True, help="Ended runs as well.")
-@click.option("--status", type=click.Choice([str(status) for status in Status]), help="In this status alone.")
+@click.option(
+    "--status", type=click.Choice([*map(str, Status), AWAITING_DECISION]), help="In this status alone."
+)
 @click.option("--workflow", type=WorkflowArgument(), help="Of this workflow alone.")
 @click.option("--host", type=HostArgument(), help="On this host alone.")
 @click.option("--stuck", is_flag=True, help="Those that look stuck.")

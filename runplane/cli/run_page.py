@@ -41,6 +41,9 @@ def _lines(run: Run, now: datetime | None) -> Iterator[tuple[str, str]]:
         what = f"{condition.type} ({condition.verdict})" if condition.verdict else condition.type
         since = f"for {show_duration(age_of(condition.since, now))}"
         yield "condition", f"{one_line(what)} {since}: {one_line(condition.detail)}"
+    following = next_attempt_line(run, now)
+    if following is not None:
+        yield "next attempt", following
     yield from _ending(run)
     yield from _relations(run)
     yield (
@@ -131,7 +134,30 @@ def _ending(run: Run) -> Iterator[tuple[str, str]]:
         yield "observed", one_line(override.observed, 400)
 
 
+def next_attempt_line(run: Run, now: datetime | None = None) -> str | None:
+    """When the next attempt comes, and from where it goes on; None where none does."""
+    following = run.next_attempt
+    if following is None or not run.attempts:
+        return None
+    when = "as soon as the control plane has said when"
+    if following.at is not None:
+        left = -age_of(following.at, now)
+        when = (
+            f"in {show_duration(left)}, at {show_clock(following.at)}"
+            if left > 0
+            else "due: it waits for a host"
+        )
+    where = "from the last checkpoint" if following.resume else "from the beginning"
+    return f"attempt {following.attempt} {when}, {where}" + (
+        " (slowed: a crash loop)" if following.slowed else ""
+    )
+
+
 def _relations(run: Run) -> Iterator[tuple[str, str]]:
+    if run.recovers is not None:
+        yield "recovers", run.recovers
+    if run.recovered_by is not None:
+        yield "recovered by", run.recovered_by
     if run.restarted_from is not None:
         yield "restarted from", run.restarted_from
     if run.restarted_as is not None:
@@ -147,6 +173,14 @@ def _next(run: Run) -> Iterator[str]:
         elif run.status != "completed":
             yield f"runplane logs {run.run_id} --tail 20"
             yield f"runplane restart {run.run_id}"
+        return
+    if run.awaits_decision:
+        for decision in ("retry", "resume", "give-up"):
+            yield f"runplane decide {run.run_id} {decision}"
+        return
+    if run.attempt_over:
+        yield f"runplane decide {run.run_id} retry"
+        yield f"runplane kill {run.run_id}"
         return
     stuck = stuck_of(run)
     if stuck is not None and stuck.verdict == HOST_UNREACHABLE:
@@ -174,7 +208,12 @@ def _bar(run: Run) -> str:
 
 def _attempt(attempt: Attempt) -> str:
     ended = f"ended {show_clock(attempt.ended_at)} {exit_text(attempt.exit)}" if attempt.ended_at else "open"
-    return f"{attempt.attempt} on {one_line(attempt.host)}, claimed {show_clock(attempt.claimed_at)}, {ended}"
+    why = (
+        f", {attempt.ending}: {one_line(attempt.failure.message, 80)}" if attempt.failure is not None else ""
+    )
+    began = ", resumed" if attempt.resumed else ""
+    claimed = f"claimed {show_clock(attempt.claimed_at)}"
+    return f"{attempt.attempt} on {one_line(attempt.host)}, {claimed}{began}, {ended}{why}"
 
 
 def _value(value: Any) -> str:

@@ -24,12 +24,20 @@ def stuck_of(run: Run) -> Condition | None:
 
 
 def status_text(run: Run) -> "Text":
-    """``running``, or ``running stuck``."""
+    """``running``, ``running stuck``, ``pending #2 in 12s`` before another attempt, ``pending decide``."""
     from rich.text import Text
 
     text = Text(str(run.status), style=STYLES.get(run.status, ""))
     if stuck_of(run) is not None:
         text.append(" stuck", style="bold yellow")
+    if run.awaits_decision:
+        text.append(" decide", style="bold yellow")
+    elif run.next_attempt is not None and run.next_attempt.at is not None:
+        left = (run.next_attempt.at - datetime.now(UTC)).total_seconds()
+        text.append(
+            f" #{run.next_attempt.attempt}" + (f" in {show_duration(left)}" if left > 0 else ""),
+            style="yellow",
+        )
     return text
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from runplane.cli.run_words import stuck_of
-from runplane.contract.run import Resources, Run
+from runplane.contract.run import AWAITING_DECISION, Resources, Run
 
 LINGER_SECONDS = 5.0
 SAMPLES = 24
@@ -28,7 +28,11 @@ class Wanted:
     def matches(self, run: Run) -> bool:
         """Whether the list that was asked for holds the run."""
         return (
-            (not self.statuses or str(run.status) in self.statuses)
+            (
+                not self.statuses
+                or str(run.status) in self.statuses
+                or (AWAITING_DECISION in self.statuses and run.awaits_decision)
+            )
             and self.workflow in (None, run.workflow)
             and self.host in (None, run.host)
             and (not self.stuck or stuck_of(run) is not None)

@@ -20,6 +20,7 @@ from runplane.client.answers import (
 from runplane.client.calls import Calls, given, part, read
 from runplane.client.event_stream import read_events
 from runplane.client.wire import BASE
+from runplane.contract.commands import Decision
 from runplane.contract.diagnosis import Diagnosis
 from runplane.contract.run import Outcome, ResourcePoint, Run
 
@@ -133,6 +134,21 @@ class RunCalls(Calls):
         )
         return await self._order(
             Restarted, f"/runs/{part(run_id)}/restart", body, key=idempotency_key, wait=wait
+        )
+
+    async def decide_run(
+        self,
+        run_id: str,
+        decision: Decision,
+        *,
+        reason: str | None = None,
+        wait: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> Commanded:
+        """Decide about a run that waits for an attempt or a decision; ``wait`` holds the answer until it goes on."""
+        body = given(decision=decision, reason=reason)
+        return await self._order(
+            Commanded, f"/runs/{part(run_id)}/decide", body, key=idempotency_key, wait=wait
         )
 
     async def force_complete_run(

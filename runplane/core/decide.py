@@ -74,7 +74,7 @@ def decide(state: RunState, command: RunCommand, now: datetime) -> Decision:
         case EndAttempt():
             return recovering.decide_end_of_attempt(state, run, command)
         case DecideRun():
-            return recovering.decide_course(run, command, now)
+            return recovering.decide_course(state, run, command, now)
         case DiagnoseRun():
             return _decide_diagnose(run)
         case PauseRun():

@@ -12,6 +12,7 @@ from runplane.contract.events import (
     RunTerminating,
 )
 from runplane.contract.run import Failure, KillReceipt, Run, Status
+from runplane.core.policies.recovery import resumes_by_default
 from runplane.core.rejection import Decision, reject
 from runplane.core.state import RunState
 
@@ -38,7 +39,7 @@ def decide_end_of_attempt(state: RunState, run: Run, command: EndAttempt) -> Dec
     )
 
 
-def decide_course(run: Run, command: DecideRun, now: datetime) -> Decision:
+def decide_course(state: RunState, run: Run, command: DecideRun, now: datetime) -> Decision:
     """The next attempt now, or none; where the run waits for either."""
     if run.status is not Status.PENDING or not run.attempts:
         return reject(
@@ -50,7 +51,8 @@ def decide_course(run: Run, command: DecideRun, now: datetime) -> Decision:
     if command.decision == "give_up":
         failure = run.failure or Failure(kind="given_up", message=command.reason or "given up by an operator")
         return (RunFailed(failure=failure),)
-    resume = command.decision == "resume"
+    by_default = state.spec is not None and resumes_by_default(state.spec)
+    resume = command.decision == "resume" or (command.decision == "retry" and by_default)
     following = run.next_attempt
     if (
         following is not None
