@@ -14,6 +14,7 @@ from agent.environment import names_secrets, secrets_masked
 from agent.hall import Hall
 from agent.holding import Holding
 from agent.lines import Lines
+from agent.overrun import Overrun
 from agent.process.run_directory import RunDirectory
 from agent.process.tree import AttemptProcess
 from agent.reporting import Reporting
@@ -109,11 +110,18 @@ class Attendance:
             story,
             process,
             lock,
-            moving=self.holding.moving,
             spawn=spawn,
             reporting=self._reporting,
             on_end=on_end,
             longest_quiet=self.watching.longest_quiet,
+        )
+        self.overrun = Overrun(
+            story,
+            process,
+            self.ending,
+            moving=self.holding.moving,
+            finished=finished,
+            spawn=spawn,
             most_output=story.spec.limits.output or hall.settings.most_output_bytes,
         )
 
@@ -129,7 +137,6 @@ class Attendance:
 
     def begin(self, *, recovered: bool) -> None:
         """From here on; what goes on for long is spawned."""
-        spec = self._story.spec
         if recovered:
             self._spawn(self._take_up())
         self._spawn(self.ending.until_exit())
@@ -148,10 +155,7 @@ class Attendance:
             self._process.directory
         ).debug.exists():  # it was started, or attached to, with its debugger
             self.holding.lines.begin()
-        if spec.timeout is not None:
-            self._spawn(self.ending.until_timeout(spec.timeout))
-        if spec.limits.memory is not None or spec.limits.processes is not None:
-            self._spawn(self.ending.until_limit(self._finished))
+        self.overrun.begin()
 
     async def _take_up(self) -> None:
         async with self._lock:

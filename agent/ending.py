@@ -16,7 +16,7 @@ from agent.process.records import TreeEnded
 from agent.process.tree import AttemptProcess
 from agent.reporting import Reporting
 from agent.story import Story
-from agent.watch.limits import OutputCounter, reached_by_kernel, until_reached
+from agent.watch.limits import reached_by_kernel
 from runplane.contract.envelope import Envelope
 from runplane.contract.events import (
     AttemptFailed,
@@ -33,7 +33,6 @@ from runplane.contract.events import (
 from runplane.contract.run import Actor, Failure, KillReceipt, Status, VerifiedBy
 from runplane.contract.run import Ending as EndingOfAttempt
 from runplane.contract.value import Value
-from runplane.core.policies.leases import hard_stop_after
 from runplane.core.state import Termination
 
 log = logging.getLogger("agent.ending")
@@ -42,9 +41,8 @@ log = logging.getLogger("agent.ending")
 class Ending:
     """The end of one process tree. ``lock`` is the keeper's: telling an end and deciding an order exclude each other.
 
-    ``most_output``: bytes it may print. ``spawn`` runs work beside the keeper, ``reporting`` has what the workflow
-    said and nobody has told yet, ``longest_quiet`` for how long it had nothing to say; ``moving`` is set while it is
-    not held; ``on_end`` is called once the end is on disk.
+    ``spawn`` runs work beside the keeper, ``reporting`` has what the workflow said and nobody has told yet,
+    ``longest_quiet`` for how long it had nothing to say; ``on_end`` is called once the end is on disk.
     """
 
     def __init__(
@@ -56,8 +54,6 @@ class Ending:
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         reporting: Reporting,
         on_end: Callable[[], None],
-        moving: asyncio.Event,
-        most_output: int,
         longest_quiet: Callable[[], float | None],
     ) -> None:
         """Nothing is ended before :meth:`begin` or the process's own end."""
@@ -68,8 +64,6 @@ class Ending:
         self._reporting = reporting
         self._on_end = on_end
         self._longest_quiet = longest_quiet
-        self._output = OutputCounter(most_output)
-        self._moving = moving
         self._cut_short = asyncio.Event()
         self._begun = False
 
@@ -120,78 +114,17 @@ class Ending:
             if not self._ordered:
                 await self._tell_natural_end(ended, None)
 
-    async def until_timeout(self, timeout: float) -> None:
-        """End the attempt when it has run for ``timeout`` seconds, those held left out, whoever was there meanwhile."""
-        while True:
-            await self._moving.wait()
-            left = timeout - (self._process.age() - self._held_seconds())
-            if left <= 0:
-                break
-            await asyncio.sleep(left)
+    async def order(self, fact: RunTerminating, *, also_when_over: bool = False) -> None:
+        """Tell that the end begins, and begin it; nothing where another one has, or the attempt is not at work.
+
+        ``also_when_over``: though its main process has ended, and something of it lives on.
+        """
         async with self._lock:
             run = self._story.state.run
-            if run is None or run.status not in (Status.RUNNING, Status.PAUSED):
+            if run is None or run.status not in (Status.RUNNING, Status.PAUSED) or self._begun:
                 return
-            fact = RunTerminating(
-                purpose="timeout",
-                method="graceful",
-                grace_seconds=self._story.spec.kill.grace,
-                reason=f"its time of {timeout:g} s was up",
-            )
-            await self._story.tell(self._story.fact(fact))
-            self.begin()
-
-    def _held_seconds(self) -> float:
-        run = self._story.state.run
-        return run.attempts[-1].held_seconds if run is not None and run.attempts else 0.0
-
-    async def until_limit(self, finished: asyncio.Event) -> None:
-        """End the attempt when it reaches a limit on memory or processes; returns when the run is over."""
-        looking = asyncio.create_task(until_reached(self._story.spec.limits, self._process))
-        over = asyncio.create_task(finished.wait())
-        try:
-            await asyncio.wait({looking, over}, return_when=asyncio.FIRST_COMPLETED)
-            if looking.done():
-                await self.end_for(looking.result())
-        finally:
-            for task in (looking, over):
-                task.cancel()
-            await asyncio.gather(looking, over, return_exceptions=True)
-
-    async def end_for_lease(self, elapsed: float) -> None:
-        """End the attempt, because the broker was out of reach for longer than its workflow allows."""
-        async with self._lock:
-            run = self._story.state.run
-            if run is None or run.status not in (Status.RUNNING, Status.PAUSED) or self._over or self._begun:
+            if self._over and not also_when_over:
                 return
-            spec = self._story.spec
-            grace = max(0.0, min(spec.kill.grace, hard_stop_after(spec) - elapsed))
-            failure = _lease_over(elapsed)
-            fact = RunTerminating(
-                purpose="disconnect",
-                method="graceful",
-                grace_seconds=grace,
-                reason=failure.message,
-                failure=failure,
-            )
-            await self._story.tell(self._story.fact(fact))
-            self.begin()
-
-    def count_output(self, stream: str, size: int) -> None:
-        """The stream holds ``size`` bytes now; end the attempt when both together are over the limit."""
-        failure = self._output.grown(stream, size, self._process.directory)
-        if failure is not None:
-            self._spawn(self.end_for(failure))
-
-    async def end_for(self, failure: Failure) -> None:
-        """End the attempt at once, because it reached a limit: what goes too far gets no grace."""
-        async with self._lock:
-            run = self._story.state.run
-            if run is None or run.status not in (Status.RUNNING, Status.PAUSED) or self._over:
-                return
-            fact = RunTerminating(
-                purpose="limit", method="force", grace_seconds=0.0, reason=failure.message, failure=failure
-            )
             await self._story.tell(self._story.fact(fact))
             self.begin()
 
@@ -261,7 +194,7 @@ class Ending:
         if termination.purpose == "limit" or receipts.ended_by_itself(ended):
             return None
         if termination.purpose == "disconnect":
-            failure = termination.failure or _lease_over(0.0)
+            failure = termination.failure or lease_over(0.0)
             return course.fact_of(self._story, "lost", failure, receipt=receipt)
         if termination.purpose in ("timeout", "stuck"):
             known = Failure(kind="timeout", message=termination.reason or "its time was up")
@@ -307,7 +240,7 @@ class Ending:
     def _natural_end(self, failure: Failure | None) -> Value:
         ended = self._process.exit
         if ended is not None and "lease" in ended.limits_reached:  # its shim ended it
-            return course.fact_of(self._story, "lost", _lease_over(None))
+            return course.fact_of(self._story, "lost", lease_over(None))
         if failure is None:
             return RunCompleted()
         if self._reporting.shape_changed is not None:
@@ -324,8 +257,8 @@ class Ending:
         )
 
 
-def _lease_over(elapsed: float | None) -> Failure:
-    """``elapsed``: seconds without contact, where this agent has counted them."""
+def lease_over(elapsed: float | None) -> Failure:
+    """What is told of an attempt whose host was cut off; ``elapsed``: seconds, where this agent has counted them."""
     long = f"for {elapsed:.0f} s" if elapsed is not None else "for too long, with no agent there"
     return Failure(
         kind="host_lost",

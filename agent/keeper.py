@@ -142,11 +142,11 @@ class Keeper:
 
     def look_at_lease(self, elapsed: float) -> None:
         """End the attempt where it may not go on for ``elapsed`` seconds without contact to the broker."""
-        if self._ending is None or self._finished.is_set():
+        if self._attendance is None or self._finished.is_set():
             return
         stop_after = self.story.spec.disconnect.stop_after
         if stop_after is not None and elapsed >= stop_after:
-            self._spawn(self._ending.end_for_lease(elapsed))
+            self._spawn(self._attendance.overrun.end_for_lease(elapsed))
 
     def sample(self) -> Resources | None:
         """The tree's resources now; None while there is no tree."""
@@ -288,7 +288,7 @@ class Keeper:
             directory,
             self._finished,
             recovered=recovered,
-            grown=self._ending.count_output if self._ending is not None else lambda *_: None,
+            grown=self._attendance.overrun.count_output if self._attendance is not None else lambda *_: None,
         )
         self._spawn(shipping)
 

@@ -28,10 +28,12 @@ async def prepare(bus: Bus, story: Story, directory: Path) -> None:
     place = RunDirectory(directory)
     place.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     document = await _document(bus, resume.digest, "what was recorded of its steps")
-    steps = [await _step(bus, directory, step) for step in document.get("steps") or ()]
+    begun = document.get("steps") or ()
+    steps = [await _step(bus, directory, step) for step in begun if step.get("state") == "completed"]
     content: dict[str, Any] = {
         "origin": resume.origin,
         "steps": steps,
+        "order": [step["key"] for step in begun],
         "sequential": document.get("sequential") is True,
         "checkpoint": None,
         "files": {},
@@ -55,7 +57,8 @@ async def _document(bus: Bus, digest: str, what: str) -> dict[str, Any]:
 
 async def _step(bus: Bus, directory: Path, step: dict[str, Any]) -> dict[str, Any]:
     """A large result is put into a file of its own, where the workflow finds it."""
-    result = step.get("result")
+    step = {name: step.get(name) for name in ("name", "index", "key", "result")}
+    result = step["result"]
     if not isinstance(result, dict) or not isinstance(result.get("$object"), str):
         return step
     name = f"{result['$object']}.json"

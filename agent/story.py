@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.hall import Hall
+from agent.lease import clock
 from agent.outbox import journal
 from agent.watch.reports import Report
 from runplane.contract.commands import StartRun
@@ -23,19 +24,21 @@ from runplane.contract.subjects import host_event
 from runplane.contract.value import Value
 from runplane.core.fold import apply, initial
 from runplane.core.state import RunState
-from runplane.stamp import stamp
+from runplane.stamp import now, stamp
 
 log = logging.getLogger("agent.story")
 
 _FULL_SECONDS = 0.5
 _STEPS = 20
+_OPEN_STEPS = 1_000
 
 
 class Story:
     """The folded state of one run, and how facts are added to it. ``handled``: ids of the orders accepted here.
 
     ``elsewhere``: the record by which somebody else ended the run. ``start``: the order for this attempt. ``steps``:
-    what was last reported of steps.
+    what was last reported of steps. ``open_steps``: those that have begun and not ended, by their place: since when, in
+    seconds of the clock that nobody sets; ``step_changed`` is set when they change.
     """
 
     def __init__(self, hall: Hall, run_id: str) -> None:
@@ -45,6 +48,8 @@ class Story:
         self.handled: set[str] = set()
         self.elsewhere: Envelope | None = None
         self.start: StartRun | None = None
+        self.open_steps: dict[str, float] = {}
+        self.step_changed = asyncio.Event()
         self.steps: deque[Envelope] = deque(maxlen=_STEPS)
         self._hall = hall
         self._turn = 0
@@ -67,8 +72,20 @@ class Story:
         self.state = apply(self.state, envelope, self._turn)
         if isinstance(envelope.data, StepStarted | StepCompleted | StepFailed):
             self.steps.append(envelope)
+            self._follow_steps(envelope)
         elif isinstance(envelope.data, StartRun):
             self.start = envelope.data
+
+    def _follow_steps(self, envelope: Envelope) -> None:
+        """Which steps are open, and since when. One that was reported to a former agent began when it was told."""
+        data = envelope.data
+        assert isinstance(data, StepStarted | StepCompleted | StepFailed)  # noqa: S101 — the caller has looked
+        place = data.key or f"{data.name}#{data.index}"
+        if not isinstance(data, StepStarted):
+            self.open_steps.pop(place, None)
+        elif len(self.open_steps) < _OPEN_STEPS:
+            self.open_steps[place] = clock() - max(0.0, (now() - envelope.time).total_seconds())
+        self.step_changed.set()
 
     async def accept(self, order: Envelope, *facts: Envelope) -> None:
         """Put the order that brings the run here and what it means on disk. Raises Unavailable: nothing was done."""
@@ -181,6 +198,7 @@ class Story:
         self.handled.clear()
         self._told.clear()
         self.steps.clear()
+        self.open_steps.clear()
         unsent_claim: Envelope | None = None
         untold: list[Envelope] = []
         for record in records:

@@ -8,6 +8,22 @@ from runplane.contract.run import Run, Status
 
 def sentence_of_pending(run: Run, hosts: Sequence[HostView]) -> str:
     """Who could take it, and why nobody has."""
+    if run.queued:
+        return (
+            f"{run.workflow} waits for its turn: as many runs as concurrency.limit allows are open. It starts when "
+            f"one of them ends; runplane ps --workflow {run.workflow} shows them."
+        )
+    if run.awaits_decision:
+        return (
+            f"{run.workflow} waits for a decision: its recovery has come to its end. Say what becomes of it with "
+            f"runplane decide {run.run_id} retry, resume, restart or give-up."
+        )
+    following = run.next_attempt
+    if following is not None and following.at is not None and run.attempts:
+        return (
+            f"{run.workflow} waits for attempt {following.attempt}, at {following.at:%Y-%m-%d %H:%M:%S} UTC "
+            f"({following.why}). runplane decide {run.run_id} retry begins it now."
+        )
     if run.host is not None:
         meant = f"{run.workflow} waits for host {run.host}"
         serving = [host for host in hosts if host.host_id == run.host]

@@ -7,7 +7,7 @@ handling it twice changes nothing.
 
 import logging
 from dataclasses import dataclass
-from typing import get_args
+from typing import Protocol, get_args
 
 from control_plane.read_model import EventFilter, ReadModel
 from runplane.bus import Bus, CompareFailed, Expect
@@ -89,18 +89,28 @@ async def until_projected(read_model: ReadModel, seq: int) -> None:
         raise Unavailable(f"the read model stands at {read_model.position} and has not reached {seq} yet")
 
 
+class Starts(Protocol):
+    """Who takes orders to start that come to the plane."""
+
+    async def start(self, order: Envelope, start: StartRun, seq: int) -> None:
+        """Take one; taking it twice changes nothing."""
+
+
 class PlaneDecisions:
     """Handles the commands on ``rp.cmd.plane.main.<run>``."""
 
-    def __init__(self, bus: Bus, read_model: ReadModel) -> None:
-        """Nothing happens before :meth:`handle`."""
+    def __init__(self, bus: Bus, read_model: ReadModel, admission: Starts) -> None:
+        """Nothing happens before :meth:`handle`. ``admission`` takes the orders to start."""
         self._bus = bus
         self._read_model = read_model
+        self._admission = admission
 
     async def handle(self, envelope: Envelope, seq: int, *, again: bool) -> None:
         """Decide about one command. ``again`` says that it was handed over before."""
         command = envelope.data
-        if not isinstance(command, _RUN_COMMANDS) or isinstance(command, StartRun):
+        if isinstance(command, StartRun):
+            return await self._admission.start(envelope, command, seq)
+        if not isinstance(command, _RUN_COMMANDS):
             log.warning("%s %s at %d is not for the plane: passed over", envelope.type, envelope.id, seq)
             return None
         await until_projected(self._read_model, seq)

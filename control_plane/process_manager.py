@@ -17,6 +17,7 @@ from control_plane.notifications import Notifier
 from control_plane.plane_decisions import LostTooOften, PlaneDecisions
 from control_plane.read_model import ReadModel
 from control_plane.recovery.absences import Absences
+from control_plane.recovery.admission import Admission
 from control_plane.recovery.retries import Retries
 from control_plane.recovery.successors import Successors
 from control_plane.recovery.timers import Handler as TimerHandler
@@ -63,16 +64,21 @@ class ProcessManager:
         ``command_side``, no other workflow follows a run that failed.
         """
         self._bus = bus
-        self._decisions = PlaneDecisions(bus, read_model)
+        admission = Admission(bus, read_model)
+        self._decisions = PlaneDecisions(bus, read_model, admission)
         retries = Retries(bus, read_model)
         self._absences = Absences(bus, read_model, heard) if heard is not None else None
-        timers: dict[What, TimerHandler] = {"retry": retries.begin}
+        timers: dict[What, TimerHandler] = {
+            "retry": retries.begin,
+            "run": admission.time_out_run,
+            "queue": admission.time_out_queue,
+        }
         if self._absences is not None:
             timers["lost"] = self._absences.give_up
         successors = Successors(bus, read_model, command_side) if command_side is not None else None
         self._events = _EventHandlers(
             Restarts(bus, read_model),
-            (StuckActions(bus, read_model), retries, self._absences, successors, notifier),
+            (StuckActions(bus, read_model), admission, retries, self._absences, successors, notifier),
         )
         self._timers = Timers(bus, timers)
         self._failures: dict[tuple[str, int], int] = {}

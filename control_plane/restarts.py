@@ -24,7 +24,7 @@ from runplane.contract.envelope import Envelope
 from runplane.contract.events import CommandRejected, RunCanceled
 from runplane.contract.ids import derive_record_id
 from runplane.contract.run import Actor, Run, Status
-from runplane.contract.subjects import host_command, plane_event, pool_command, run_events
+from runplane.contract.subjects import host_command, plane_command, plane_event, pool_command, run_events
 from runplane.stamp import now, stamp
 
 log = logging.getLogger("control_plane.process_manager")
@@ -123,7 +123,9 @@ class Restarts:
             resume = await self._resumptions.of(restart.data.run_id, patient=patient)
         return stamp(
             StartRun(run_id=next_id, spec=spec, resume=resume),
-            subject=host_command(spec.host, next_id)
+            subject=plane_command(next_id)
+            if spec.is_admitted_by_the_plane
+            else host_command(spec.host, next_id)
             if spec.host is not None
             else pool_command(spec.pool, next_id),
             source=SOURCE,

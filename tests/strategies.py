@@ -53,6 +53,7 @@ from runplane.contract.events import (
     ReportSetAside,
     RestartAccepted,
     RetryScheduled,
+    RunAdmitted,
     RunCanceled,
     RunClaimed,
     RunCompleted,
@@ -267,6 +268,7 @@ EVENTS: dict[type[Event], SearchStrategy[Any]] = {
         delay_seconds=seconds,
         receipt=st.none() | receipts,
     ),
+    RunAdmitted: st.builds(RunAdmitted, group=words),
     RetryScheduled: st.builds(
         RetryScheduled, attempt=attempts, at=moments, resume=st.booleans(), why=words, slowed=st.booleans()
     ),

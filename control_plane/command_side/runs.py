@@ -5,6 +5,7 @@ again. What is refused here is no command, but the event that says so stands in 
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from control_plane.command_side.answering import (
     Accepted,
@@ -39,13 +40,22 @@ from runplane.contract.commands import (
 )
 from runplane.contract.errors import Conflict, NotFound
 from runplane.contract.run import Actor
-from runplane.contract.spec import RunSpec, resolve
+from runplane.contract.spec import Concurrency, RunSpec, resolve
 from runplane.core.debugging import is_line
 from runplane.core.decide import Rejection, decide
 from runplane.core.state import RunState
 from runplane.stamp import new_run_id, now
 
 MAX_REMEMBERED_RESTARTS = 10_000
+
+
+def full(workflow: str, limit: Concurrency, inside: Sequence[str]) -> str:
+    """Why one more run is not let in."""
+    runs = "1 run" if limit.limit == 1 else f"{limit.limit} runs"
+    return (
+        f"{workflow} lets {runs} be open at once (concurrency.limit), and {', '.join(inside[:5])} "
+        f"{'is' if len(inside) == 1 else 'are'} open: wait for the end, or end it with runplane kill"
+    )
 
 
 class RunCommands:
@@ -78,10 +88,13 @@ class RunCommands:
             request_digest=again.digest if again is not None else None,
         )
         subject = (
-            subjects.host_command(spec.host, run_id)
+            subjects.plane_command(run_id)
+            if spec.is_admitted_by_the_plane
+            else subjects.host_command(spec.host, run_id)
             if spec.host
             else subjects.pool_command(spec.pool, run_id)
         )
+        self._check_room(spec)
         placed = await self._place_new(command, run_id, subject=subject, actor=actor, again=again)
         return Accepted(
             command_id=placed.envelope.id, run_id=run_id, seq=placed.seq, repeated=placed.duplicate
@@ -281,6 +294,20 @@ class RunCommands:
             workflow=spec.workflow,
             workflow_version=spec.workflow_version,
         )
+
+    def _check_room(self, spec: RunSpec) -> None:
+        """Conflict where the workflow refuses one more run. Two that are asked for at once are told apart later."""
+        limit = spec.concurrency
+        if limit is None or limit.when_full != "reject":
+            return
+        inside, _ = self._desk.read_model.group(limit.group)
+        if len(inside) >= limit.limit:
+            raise Conflict(
+                full(spec.workflow, limit, inside),
+                code="concurrency_full",
+                workflow=spec.workflow,
+                runs=inside[:20],
+            )
 
     def _check_host(self, host: str | None) -> None:
         if host is not None and self._desk.read_model.host(host) is None:

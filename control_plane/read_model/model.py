@@ -128,6 +128,10 @@ class ReadModel:
         held = queries.open_runs_by_host(self._reader) if unreachable else {}
         return counts | {VERDICT: sum(held.get(host_id, 0) for host_id in unreachable)}
 
+    def group(self, name: str) -> tuple[list[str], list[str]]:
+        """The open runs of a concurrency group that were let in, and those that wait, the first that asked first."""
+        return queries.group(self._reader, name)
+
     def awaiting_count(self) -> int:
         """How many runs wait for an operator's decision."""
         return queries.awaiting_count(self._reader)

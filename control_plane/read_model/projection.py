@@ -150,12 +150,13 @@ class Projection:
                 continue
             if run_id in batch.born:
                 self._connection.execute(
-                    "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (run_id, batch.born[run_id], *row),
                 )
             elif row != index_row(batch.before[run_id]):
                 self._connection.execute(
-                    "UPDATE runs SET status = ?, workflow = ?, host = ?, stuck = ?, awaiting = ?, created_at = ?, "
+                    "UPDATE runs SET status = ?, workflow = ?, host = ?, stuck = ?, awaiting = ?, in_group = ?, "
+                    "queued = ?, created_at = ?, "
                     "started_at = ?, ended_at = ?, words = ? WHERE run_id = ?",
                     (*row, run_id),
                 )
@@ -233,6 +234,8 @@ def index_row(state: RunState) -> tuple[object, ...] | None:
         run.host or "",
         int(any(condition.type == "stuck" for condition in run.conditions)),
         int(run.awaits_decision),
+        state.spec.concurrency.group if state.spec is not None and state.spec.concurrency is not None else "",
+        int(run.queued),
         micros(run.created_at),
         micros(run.started_at),
         micros(run.ended_at),

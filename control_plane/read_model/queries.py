@@ -63,6 +63,15 @@ def stuck_counts(connection: sqlite3.Connection, unreachable: Collection[str] = 
     )
 
 
+def group(connection: sqlite3.Connection, name: str) -> tuple[list[str], list[str]]:
+    """The open runs of a group that were let in, and those that wait for it, each in the order they were asked for."""
+    rows = connection.execute(
+        "SELECT run_id, queued FROM runs WHERE in_group = ? AND in_group != '' AND ended_at < 0 ORDER BY first_seq",
+        (name,),
+    ).fetchall()
+    return [run_id for run_id, queued in rows if not queued], [run_id for run_id, queued in rows if queued]
+
+
 def awaiting_count(connection: sqlite3.Connection) -> int:
     """How many runs wait for a decision."""
     return int(connection.execute("SELECT count(*) FROM runs WHERE awaiting = 1").fetchone()[0])

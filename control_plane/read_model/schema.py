@@ -21,14 +21,16 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE states (run_id TEXT PRIMARY KEY, state TEXT NOT NULL);
 CREATE TABLE runs (
     run_id TEXT PRIMARY KEY, first_seq INTEGER NOT NULL, status TEXT NOT NULL, workflow TEXT NOT NULL,
-    host TEXT NOT NULL, stuck INTEGER NOT NULL, awaiting INTEGER NOT NULL, created_at INTEGER NOT NULL,
-    started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL, words TEXT NOT NULL
+    host TEXT NOT NULL, stuck INTEGER NOT NULL, awaiting INTEGER NOT NULL, in_group TEXT NOT NULL,
+    queued INTEGER NOT NULL, created_at INTEGER NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL,
+    words TEXT NOT NULL
 );
 CREATE INDEX runs_by_creation ON runs (created_at, first_seq);
 CREATE INDEX runs_by_status ON runs (status, created_at, first_seq);
 CREATE INDEX runs_by_workflow ON runs (workflow, created_at, first_seq);
 CREATE INDEX runs_by_host ON runs (host, status);
 CREATE INDEX runs_by_end ON runs (ended_at) WHERE ended_at >= 0;
+CREATE INDEX runs_by_group ON runs (in_group, first_seq) WHERE in_group != '' AND ended_at < 0;
 CREATE INDEX runs_awaiting ON runs (created_at, first_seq) WHERE awaiting = 1;
 CREATE INDEX runs_stuck ON runs (created_at, first_seq) WHERE stuck = 1;
 CREATE TABLE records (

@@ -262,6 +262,12 @@ class AttemptFailed(Value):
     receipt: KillReceipt | None = None
 
 
+class RunAdmitted(Value):
+    """The run may begin: there is room among the open runs of its group."""
+
+    group: str
+
+
 class RetryScheduled(Value):
     """When the next attempt is to begin, by the broker's clock. ``slowed``: later than the workflow says."""
 
@@ -441,6 +447,7 @@ RunEvent = (
     | LeftoversFound
     | SurvivorsFound
     | TreeVerifiedGone
+    | RunAdmitted
     | AttemptFailed
     | RetryScheduled
     | RecoveryStarted

@@ -325,7 +325,8 @@ class Resumption(Value):
 class Run(Value):
     """One run, as it was at log position ``seq``.
 
-    ``expected_end`` is no fact: laid over an open run when it is read, by its rate or by how long earlier runs took.
+    ``queued``: it waits for its turn, as ``concurrency`` of its workflow says. ``expected_end`` is no fact:
+    laid over an open run when it is read, by its rate or by how long earlier runs took.
     """
 
     run_id: RunId
@@ -353,6 +354,7 @@ class Run(Value):
     restarted_from: RunId | None = None
     restarted_as: RunId | None = None
     next_attempt: NextAttempt | None = None
+    queued: bool = False
     recovers: RunId | None = None
     recovered_by: RunId | None = None
     checkpoint: Checkpoint | None = None

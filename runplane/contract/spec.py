@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue
 
 from runplane.contract.errors import InvalidInput
-from runplane.contract.ids import HostId, PoolName, WorkflowName
+from runplane.contract.ids import HostId, PoolName, WorkflowName, derive_record_id
 from runplane.contract.value import Value
 from runplane.contract.workflow import (
     PLACEHOLDER,
@@ -35,6 +35,14 @@ class Breakpoint(Value):
 
     location: str
     condition: str | None = None
+
+
+class Concurrency(Value):
+    """How many runs of one group may be open at once. ``group`` names the workflow and the value of its key."""
+
+    group: str
+    limit: int
+    when_full: Literal["queue", "reject", "replace"]
 
 
 class Usual(Value):
@@ -69,6 +77,7 @@ class RunSpec(Value):
     progress: ProgressPattern | None = None
     timeout: float | None = None
     timeouts: Timeouts = Timeouts()
+    concurrency: Concurrency | None = None
     kill: KillPolicy = KillPolicy()
     leftovers: Literal["end", "wait"] = "end"
     limits: Limits = Limits()
@@ -80,6 +89,13 @@ class RunSpec(Value):
     params: dict[str, JsonValue] = Field(default_factory=dict)
     debug: bool = False
     breakpoints: tuple[Breakpoint, ...] = ()
+
+    @property
+    def is_admitted_by_the_plane(self) -> bool:
+        """Whether the control plane has a say before a host may take it: it counts runs, or sets timers."""
+        return (
+            self.concurrency is not None or self.timeouts.run is not None or self.timeouts.queue is not None
+        )
 
 
 def render(template: str, params: dict[str, Any]) -> str:
@@ -132,6 +148,7 @@ def resolve(
         progress=definition.progress,
         timeout=definition.timeout,
         timeouts=definition.timeouts,
+        concurrency=_concurrency(definition, given),
         kill=definition.kill,
         leftovers=definition.leftovers,
         limits=definition.limits,
@@ -143,6 +160,15 @@ def resolve(
         debug=debug or definition.debug,
         breakpoints=breakpoints,
     )
+
+
+def _concurrency(definition: WorkflowDefinition, given: dict[str, Any]) -> Concurrency | None:
+    policy = definition.concurrency
+    if policy is None:
+        return None
+    key = render(policy.key, given) if policy.key is not None else ""
+    group = derive_record_id("concurrency", definition.name, key)[:16]
+    return Concurrency(group=f"q-{group}", limit=policy.limit, when_full=policy.when_full)
 
 
 def _is_left_out(argument: str, given: dict[str, Any]) -> bool:

@@ -62,6 +62,16 @@ def plane_event(run_id: str) -> str:
     return f"rp.evt.plane.{PLANE}.{run_id}"
 
 
+def group_event(group: str, run_id: str) -> str:
+    """``rp.evt.plane.<group>.<run_id>``: a run was let in among those of its group."""
+    return f"rp.evt.plane.{group}.{run_id}"
+
+
+def group_events(group: str) -> str:
+    """``rp.evt.plane.<group>.*``: all that were let in; the subject of their compare-and-set."""
+    return f"rp.evt.plane.{group}.*"
+
+
 def workflow_event(workflow: str) -> str:
     """``rp.evt.plane.registry.<workflow>``: a version of a workflow, or its removal."""
     return f"rp.evt.plane.registry.{workflow}"

@@ -260,6 +260,14 @@ class WorkflowDefinition(StrictValue):
                         f"command uses the secret parameter {{{name}}}: a command line is readable by "
                         f"everyone on the machine, so hand it over in env instead"
                     )
+        key = self.concurrency.key if self.concurrency is not None else None
+        for name in PLACEHOLDER.findall(key or ""):
+            if name not in properties:
+                known = ", ".join(sorted(properties)) or "none"
+                raise ValueError(
+                    f"concurrency.key uses {{{name}}}, which is no parameter (there are: {known}): "
+                    f"add {name} to params.properties or correct the name"
+                )
         for variable, value in self.env.items():
             mixed = secret.intersection(PLACEHOLDER.findall(value))
             if mixed and not PLACEHOLDER.fullmatch(value):

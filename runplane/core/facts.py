@@ -44,6 +44,7 @@ from runplane.contract.events import (
     ReportSetAside,
     RestartAccepted,
     RetryScheduled,
+    RunAdmitted,
     RunCanceled,
     RunClaimed,
     RunCompleted,
@@ -179,6 +180,8 @@ def _of_the_run(  # noqa: C901 - one flat case a record
             return _NOTHING  # they are told of the state around the run
         case CheckpointStored():
             return {"checkpoint": Checkpoint(id=data.digest, at=record.time)}
+        case RunAdmitted():
+            return {"queued": False}
         case RetryScheduled():
             return attempts.scheduled(run, data)
         case RecoveryStarted():

@@ -90,6 +90,7 @@ def _new_run(state: RunState, record: Envelope, spec: RunSpec, seq: int) -> Run:
         pool=spec.pool,
         params=spec.params,
         breakpoints=spec.breakpoints,
+        queued=spec.concurrency is not None,
         created_at=record.time,
         requested_by=record.actor.principal,
         requested_via=record.actor.surface,
@@ -116,7 +117,7 @@ def _ended(run: Run, record: Envelope) -> Run:
     if attempts and attempts[-1].ended_at is None and not detached:
         attempts = (*attempts[:-1], attempts[-1].model_copy(update={"ended_at": record.time}))
     host = run.host or (attempts[-1].host if attempts else None)
-    over = {"host": host, "step": None, "held": None, "conditions": (), "next_attempt": None}
+    over = {"host": host, "step": None, "held": None, "conditions": (), "next_attempt": None, "queued": False}
     return run.model_copy(update={"ended_at": record.time, "attempts": attempts, **over})
 
 

@@ -86,7 +86,7 @@ NEUTRAL: Final = frozenset(
         "DiagnosisTaken", "BreakpointsSet",
         "VariablesReported", "VariablesSet", "EvaluateExpression", "ExpressionEvaluated",
         "TerminationEscalated", "LeftoversFound", "SurvivorsFound",
-        "EndAttempt", "DecideRun", "RetryScheduled", "RecoveryStarted",
+        "EndAttempt", "DecideRun", "RetryScheduled", "RecoveryStarted", "RunAdmitted",
         "CheckpointStored", "CheckpointRefused", "CheckpointsPruned",
         "ProcessExited", "TreeVerifiedGone", "RunReachable", "NotificationDelivered", "NotificationFailed",
     }

@@ -163,18 +163,14 @@ class Channel:
                 found = read_object(self.path("resume.json")) or {}
             except (OSError, ValueError) as error:
                 raise RuntimeError(f"cannot resume: {error}. Restart the run without --resume") from error
-            steps = [step for step in found.get("steps") or () if isinstance(step, dict)]
-            places = [
-                (str(step.get("key") or f"{step.get('name')}#{step.get('index')}"), step) for step in steps
-            ]
-            completed = [
-                (place, step) for place, step in places if step.get("state", "completed") == "completed"
-            ]
             self._results = {
-                place: step.get("result") for place, step in completed if _is_there(step.get("result"))
+                str(step.get("key") or f"{step.get('name')}#{step.get('index')}"): step.get("result")
+                for step in found.get("steps") or ()
+                if isinstance(step, dict) and _is_there(step.get("result"))
             }
-            if found.get("sequential") is True:
-                self._shape = Shape([place for place, _ in places], self._results.keys())
+            order = found.get("order")
+            if found.get("sequential") is True and isinstance(order, list):
+                self._shape = Shape([str(place) for place in order], self._results.keys())
             self._resume = found
         return self._resume
 

@@ -50,18 +50,24 @@ def system(system_of_module: RunningSystem) -> RunningSystem:
     return system_of_module
 
 
+def call(system: RunningSystem, method: str, path: str, body: Any) -> dict[str, Any]:
+    answer = httpx.request(
+        method, f"{system.url}/api/v1{path}", json=body, headers=system.headers, timeout=30
+    )
+    assert answer.is_success, answer.text
+    return dict(answer.json())
+
+
 def apply(system: RunningSystem, name: str, command: list[str], **more: Any) -> None:
-    document = {"name": name, "command": command, **more}
-    file = system.home.path / f"{name}.yaml"
-    file.write_text(json.dumps(document))
-    applied = system.run("workflows", "apply", str(file))
-    assert applied.returncode == 0, applied.stderr
+    call(system, "PUT", f"/workflows/{name}", {"name": name, "command": command, **more})
 
 
-def start(system: RunningSystem, workflow: str, *options: str) -> str:
-    started = system.run("run", workflow, "--json", *options)
-    assert started.returncode == 0, started.stderr
-    return str(json.loads(started.stdout)["run_id"])
+def start(system: RunningSystem, workflow: str, **params: Any) -> str:
+    return str(call(system, "POST", "/runs", {"workflow": workflow, "params": params})["run_id"])
+
+
+def kill(system: RunningSystem, run_id: str) -> dict[str, Any]:
+    return dict(call(system, "POST", f"/runs/{run_id}/kill?wait=20", {"force": True})["run"])
 
 
 def run_of(system: RunningSystem, run_id: str) -> dict[str, Any]:
@@ -190,6 +196,75 @@ async def test_a_dead_end_is_decided_at_a_terminal_by_mcp_and_over_http(system: 
     assert "waits for no decision" in again.stderr
 
 
+def test_time_is_up_for_a_step_an_attempt_a_run_and_in_the_queue(system: RunningSystem) -> None:
+    program = (
+        "import time, runplane\n"
+        "with runplane.step('outer'):\n"
+        "    with runplane.step('inner'):\n"
+        "        pass\n"
+        "    time.sleep(600)\n"
+    )
+    retried = {"retry": {"max_attempts": 2, "initial": "100ms"}}
+    apply(system, "slow-step", [sys.executable, "-c", program], sdk=True, timeouts={"step": "1s"}, **retried)
+    apply(system, "slow", ["sleep", "600"], timeout="1s", **retried)
+    apply(
+        system,
+        "slow-run",
+        ["sleep", "600"],
+        timeout="1s",
+        timeouts={"run": "2500ms"},
+        retry={"max_attempts": 50, "initial": "100ms"},
+    )
+    apply(system, "nobodys", ["true"], pool="nobody-serves-it", timeouts={"queue": "1s"})
+    runs = {workflow: start(system, workflow) for workflow in ("slow-step", "slow", "slow-run", "nobodys")}
+    ended = {
+        name: until(system, run_id, lambda run: run["ended_at"] is not None) for name, run_id in runs.items()
+    }
+    kinds = {workflow: (run["status"], run["failure"]["kind"]) for workflow, run in ended.items()}
+    assert kinds == {
+        "slow-step": ("timed_out", "step_timeout"),
+        "slow": ("timed_out", "timeout"),
+        "slow-run": ("timed_out", "run_timeout"),
+        "nobodys": ("timed_out", "queue_timeout"),
+    }
+    assert "its step outer took longer than 1 s" in ended["slow-step"]["failure"]["message"]
+    assert [len(ended[name]["attempts"]) for name in ("slow-step", "slow", "nobodys")] == [2, 2, 0]
+    assert len(ended["slow-run"]["attempts"]) >= 2
+
+
+def test_runs_wait_for_each_other_are_refused_or_replaced(system: RunningSystem) -> None:
+    params = {"type": "object", "properties": {"key": {"type": "string"}}}
+    for when_full in ("queue", "reject", "replace"):
+        limit = {"limit": 1, "when_full": when_full, "key": "{key}"}
+        apply(system, when_full, ["sleep", "600"], params=params, concurrency=limit)
+    first, second, third = [start(system, "queue", key="a") for _ in range(3)]
+    beside = start(system, "queue", key="b")
+    for run_id in (first, beside):
+        until(system, run_id, lambda run: run["status"] == "running")
+    assert all(run_of(system, run_id)["queued"] for run_id in (second, third))
+    assert "waits for its turn" in system.run("diagnose", second).stdout
+    kill(system, first)
+    until(system, second, lambda run: run["status"] == "running")
+    assert run_of(system, third)["queued"]
+    assert kill(system, third)["status"] == "canceled"
+
+    inside = start(system, "reject", key="a")
+    refused = system.run("run", "reject", "-p", "key=a")
+    assert refused.returncode == 4
+    assert f"{inside} is open" in refused.stderr
+
+    old = start(system, "replace", key="a")
+    until(system, old, lambda run: run["status"] == "running")
+    new = start(system, "replace", key="a")
+    until(system, new, lambda run: run["status"] == "running")
+    replaced = run_of(system, old)
+    assert (replaced["status"], replaced["kill_receipt"]["requested_by"]) == ("killed", "policy:concurrency")
+    again = call(system, "POST", f"/runs/{new}/restart?wait=20", {})["new_run_id"]
+    until(system, again, lambda run: run["status"] == "running")
+    for run_id in (second, beside, inside, again):
+        kill(system, run_id)
+
+
 def test_restarted_where_it_was(system: RunningSystem, tmp_path: Path) -> None:
     program = tmp_path / "resumed.py"
     program.write_text(RESUMED)
@@ -209,7 +284,7 @@ def test_restarted_where_it_was(system: RunningSystem, tmp_path: Path) -> None:
 
     (tmp_path / "changed").touch()
     (tmp_path / "effects").unlink()
-    third = json.loads(system.run("restart", new_id, "--resume", "--json").stdout)["new_run_id"]
+    third = call(system, "POST", f"/runs/{new_id}/restart?wait=20", {"resume": True})["new_run_id"]
     told = until(system, third, lambda run: run["status"] == "failed")["failure"]
     assert told["kind"] == "shape_changed"
     assert "'work#2' came here then and was completed, and 'check#0' comes now" in told["message"]

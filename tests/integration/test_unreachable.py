@@ -62,10 +62,10 @@ async def test_a_run_whose_agent_was_killed_says_that_its_host_is_silent(
     run_id = (await api.post("/runs", json={"workflow": "nap"})).json()["run_id"]
     await run_of(api, run_id, lambda run: run["status"] == "running")
     agent.kill()
-    run = await run_of(api, run_id, lambda run: bool(run["conditions"]))
+    run = await run_of(api, run_id, lambda run: run["status"] == "unreachable")
     (condition,) = run["conditions"]
     assert (run["status"], condition["type"], condition["verdict"]) == (
-        "running",
+        "unreachable",
         "stuck",
         "host_unreachable",
     )
@@ -92,9 +92,13 @@ async def test_a_run_whose_agent_was_killed_says_that_its_host_is_silent(
         )  # fmt: skip
         assert said in shown.stdout, (arguments, shown)
     agent.start()
-    back = await run_of(api, run_id, lambda run: not run["conditions"])
-    assert back["status"] == "running"
+    back = await run_of(api, run_id, lambda run: run["status"] == "running")
+    assert back["conditions"] == []
     types = [item["type"] for item in (await api.get(f"/runs/{run_id}/events")).json()["items"]]
     assert "ConditionRaised" not in types
+    assert [one for one in types if one in ("RunUnreachable", "RunReachable")] == [
+        "RunUnreachable",
+        "RunReachable",
+    ]
     killed = await api.post(f"/runs/{run_id}/kill", params={"wait": 20}, json={"force": True})
     assert killed.json()["run"]["status"] == "killed"

@@ -22,6 +22,8 @@ JITTER: Final = 0.5
 """The share of a wait that is left to chance."""
 STUCK_ATTEMPTS: Final = 3
 """Further attempts of a run that is stuck, where ``stuck.action: retry`` stands without a number of attempts."""
+FINAL: Final = frozenset({"run_timeout"})
+"""Failures that are the run's, not the attempt's."""
 CANNOT_RESUME: Final = frozenset({"shape_changed", "resume_missing"})
 """Failures of an attempt that could not go on from where another was: trying that again would change nothing."""
 
@@ -57,7 +59,7 @@ def course_after(
     run: Run, spec: RunSpec, *, ending: Ending, failure: Failure, exit_code: int | None = None
 ) -> Course:
     """What is done after the run's last attempt ended like this."""
-    if run.restarted_as is not None:
+    if run.restarted_as is not None or failure.kind in FINAL:
         return Course(next=None)  # another run goes on in its place
     chain = chain_of(spec)
     if _is_to_be_attempted_again(spec, ending, failure, exit_code):

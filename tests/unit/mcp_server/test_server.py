@@ -34,6 +34,7 @@ TOOLS = {
     "kill_workflow": (ENDS, {"run_id", "reason", "force", "grace_seconds"}),
     "restart_workflow": ("replaces", {"run_id", "reason", "resume", "params"}),
     "force_complete_workflow": (ENDS, {"run_id", "outcome", "reason", "detach"}),
+    "decide_workflow": ("starts", {"run_id", "decision", "reason"}),
     "pause_workflow": ("holds", {"run_id", "reason"}),
     "continue_workflow": ("holds", {"run_id", "reason"}),
     "set_breakpoint": ("holds", {"run_id", "location", "condition", "clear"}),
