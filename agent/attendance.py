@@ -148,7 +148,7 @@ class Attendance:
                 self._finished,
                 self._reporting.tell,
                 keep=self._reporting.keep,
-                at_once=lambda: self.holding.boundaries.is_asked,
+                at_once=lambda: self.holding.boundaries.is_asked or self._reporting.is_waited_for,
             )
             self._spawn(following)
         if RunDirectory(

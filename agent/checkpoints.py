@@ -23,7 +23,7 @@ from agent.values import read_value
 from agent.watch.reports import CheckpointTaken
 from runplane.bus import FileChanged
 from runplane.contract.errors import Unavailable
-from runplane.contract.events import CheckpointRefused, CheckpointStored
+from runplane.contract.events import CheckpointRefused, CheckpointStored, StoredFile
 from runplane.contract.ids import derive_record_id
 from runplane.contract.units import show_size
 
@@ -126,7 +126,7 @@ class Checkpoints:
         if state is None:
             raise Refused("its state is not JSON, larger than 16 MiB, or not where the workflow says")
         paths = await asyncio.to_thread(self._files, taken.files)
-        files: dict[str, dict[str, Any]] = {}
+        files: dict[str, StoredFile] = {}
         for name, path in paths.items():
             try:
                 digest, size = await objects.keep_file(path)
@@ -134,7 +134,7 @@ class Checkpoints:
                 raise Refused(f"file {name}: {error}: write it whole, then give the checkpoint") from None
             except OSError as error:
                 raise Refused(f"file {name} cannot be read: {error}") from None
-            files[name] = {"digest": digest, "bytes": size}
+            files[name] = StoredFile(digest=digest, bytes=size)
         if self._mask is not None:
             state = masked_value(state, self._mask)
         document = json.dumps(
@@ -143,14 +143,12 @@ class Checkpoints:
                 "attempt": self._story.attempt,
                 "number": taken.number,
                 "state": state,
-                "files": files,
+                "files": {name: file.model_dump() for name, file in files.items()},
             }
         ).encode()
         digest = await objects.keep(document)
-        sizes = {name: int(file["bytes"]) for name, file in files.items()}
-        return CheckpointStored(
-            digest=digest, number=taken.number, bytes=len(document) + sum(sizes.values()), files=sizes
-        )
+        size = len(document) + sum(file.bytes for file in files.values())
+        return CheckpointStored(digest=digest, number=taken.number, bytes=size, files=files)
 
     def _files(self, named: dict[str, str]) -> dict[str, Path]:
         """The files that belong to it: below the working or the run directory, and together not too large."""

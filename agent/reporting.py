@@ -24,7 +24,11 @@ _FULL_SECONDS = 1.0
 
 
 class Reporting:
-    """Of one attempt. ``lock`` is the keeper's; ``mask`` takes the run's secrets out of what is told, if it has any."""
+    """Of one attempt. ``lock`` is the keeper's; ``mask`` takes the run's secrets out of what is told, if it has any.
+
+    ``is_waited_for``: the workflow waits for its checkpoints, so what it reports is to be read as it comes.
+    ``shape_changed``: what it said of its steps that are others now.
+    """
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class Reporting:
         self._values = values
         self._checkpoints = checkpoints
         self.shape_changed: str | None = None
+        self.is_waited_for = False
         self._lock = lock
         self._waiting: list[Report] = []
 
@@ -80,6 +85,7 @@ class Reporting:
         """Whether the report is told as it stands; others are handed on."""
         match report.fact:
             case CheckpointTaken():
+                self.is_waited_for = self.is_waited_for or report.fact.waits
                 self._checkpoints.take(report.fact)
             case ShapeChanged():
                 self.shape_changed = report.fact.message

@@ -18,6 +18,7 @@ from control_plane.plane_decisions import LostTooOften, PlaneDecisions
 from control_plane.read_model import ReadModel
 from control_plane.recovery.absences import Absences
 from control_plane.recovery.admission import Admission
+from control_plane.recovery.pruning import Pruning
 from control_plane.recovery.retries import Retries
 from control_plane.recovery.successors import Successors
 from control_plane.recovery.timers import Handler as TimerHandler
@@ -78,7 +79,15 @@ class ProcessManager:
         successors = Successors(bus, read_model, command_side) if command_side is not None else None
         self._events = _EventHandlers(
             Restarts(bus, read_model),
-            (StuckActions(bus, read_model), admission, retries, self._absences, successors, notifier),
+            (
+                StuckActions(bus, read_model),
+                admission,
+                retries,
+                Pruning(bus, read_model),
+                self._absences,
+                successors,
+                notifier,
+            ),
         )
         self._timers = Timers(bus, timers)
         self._failures: dict[tuple[str, int], int] = {}

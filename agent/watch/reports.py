@@ -92,13 +92,14 @@ class Resumed(Value):
 class CheckpointTaken(Value):
     """The workflow gave a state to go on from. ``number``: which one of its attempt, from 1; ``id``: as it calls it.
 
-    ``files``: what belongs to it, the path of each by its name.
+    ``files``: what belongs to it, the path of each by its name. ``waits``: the workflow waits until it is stored.
     """
 
     number: int
     id: str | None = Field(default=None, max_length=100)
     state: JsonValue
     files: dict[str, str] = Field(default_factory=dict, max_length=1_000)
+    waits: bool = False
 
 
 class ShapeChanged(Value):
@@ -222,7 +223,11 @@ class ReportFile:
         if not isinstance(state, dict):
             raise ValueError(f"a checkpoint is a JSON object, not {type(state).__name__}")  # noqa: TRY004
         return CheckpointTaken(
-            number=self._checkpoints, id=raw.get("id"), state=state, files=raw.get("files") or {}
+            number=self._checkpoints,
+            id=raw.get("id"),
+            state=state,
+            files=raw.get("files") or {},
+            waits=raw.get("wait") is True,
         )
 
     def _step(self, raw: dict[str, Any], name: str, at: float | None) -> Value:

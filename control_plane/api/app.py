@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from control_plane.api import (
+    checkpoints,
     debugging,
     diagnoses,
     events,
@@ -54,6 +55,7 @@ def create_app(context: Context) -> FastAPI:
     modules = (
         runs,
         debugging,
+        checkpoints,
         diagnoses,
         logs,
         events,

@@ -9,6 +9,7 @@ from control_plane.notifications.settings import TargetName
 from control_plane.notifications.standing import TargetStanding
 from control_plane.read_model import HostView, WorkflowView
 from runplane.contract.debugging import Variable
+from runplane.contract.events import StoredFile
 from runplane.contract.ids import RecordId, RunId, WorkflowName
 from runplane.contract.run import Actor, ResourcePoint, Run
 from runplane.contract.value import Moment, StrictValue
@@ -114,6 +115,35 @@ class StepList(Document):
     """The steps of a run, in the order in which they were started."""
 
     items: tuple[StepView, ...]
+
+
+class CheckpointView(Document):
+    """One checkpoint of a run. ``files``: bytes by name. ``pruned``: it is not there any more."""
+
+    id: str
+    attempt: int | None
+    number: int
+    at: Moment
+    bytes: int
+    files: dict[str, int]
+    pruned: bool = False
+
+
+class CheckpointList(Document):
+    """The checkpoints of a run, the oldest first."""
+
+    items: tuple[CheckpointView, ...]
+
+
+class CheckpointDocument(Document):
+    """What a checkpoint holds. ``files``: digest and bytes by name."""
+
+    id: str
+    run_id: str
+    attempt: int
+    number: int
+    state: JsonValue
+    files: dict[str, StoredFile]
 
 
 class SampleList(Document):

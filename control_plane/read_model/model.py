@@ -144,6 +144,14 @@ class ReadModel:
         """How the runs of each workflow have ended since a moment: workflow, status, how many."""
         return queries.outcomes(self._reader, since)
 
+    def count(self, run_id: str, type: str, *, up_to: int) -> int:
+        """How many records of a type a run's story has up to a position."""
+        return queries.count(self._reader, run_id, type, up_to)
+
+    def mentions(self, digest: str, *, but_not: str) -> bool:
+        """Whether a checkpoint of another run than ``but_not`` has something of this digest."""
+        return queries.mentions(self._reader, digest, but_not)
+
     def failed_attempts(self, workflow: str, since: datetime) -> tuple[int, int]:
         """How many attempts of a workflow have failed since then, and of how many runs; of the last thousand."""
         return queries.failed_attempts(self._reader, workflow, since, _FAILED_ATTEMPTS)

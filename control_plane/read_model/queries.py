@@ -109,6 +109,25 @@ def seconds_taken(connection: sqlite3.Connection, workflow: str, limit: int) -> 
     return [max(0, taken) / 1e6 for (taken,) in rows]
 
 
+def count(connection: sqlite3.Connection, run_id: str, type: str, up_to: int) -> int:
+    """How many records of a type a run's story has up to a position."""
+    return int(
+        connection.execute(
+            "SELECT count(*) FROM records WHERE run_id = ? AND +type = ? AND seq <= ?", (run_id, type, up_to)
+        ).fetchone()[0]
+    )
+
+
+def mentions(connection: sqlite3.Connection, digest: str, but_not: str) -> bool:
+    """Whether a checkpoint of another run has something of this digest."""
+    row = connection.execute(
+        "SELECT 1 FROM records WHERE type = 'CheckpointStored' AND run_id != ? AND instr(CAST(payload AS TEXT), ?) > 0 "
+        "LIMIT 1",
+        (but_not, digest),
+    ).fetchone()
+    return row is not None
+
+
 def failed_attempts(
     connection: sqlite3.Connection, workflow: str, since: datetime, limit: int
 ) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import nats
@@ -23,6 +23,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError, NoServersError
 from nats.js.errors import APIError, NotFoundError
 
+from runplane.bus import snapshots
 from runplane.bus.objects import Objects
 from runplane.bus.pull import BATCH, Consumer, Message, Reader, read_once
 from runplane.bus.streams import OLDEST_BROKER, configurations
@@ -322,6 +323,25 @@ class Bus:
             raise Unavailable(
                 f"the broker did not remove {subject_filter} ({type(error).__name__}: {error})"
             ) from error
+
+    async def snapshot(self, stream: str, file: BinaryIO) -> dict[str, Any]:
+        """Write a stream to a file; what :meth:`put_snapshot` has to know of it. Raises Unavailable."""
+        return await snapshots.take(self._nc, stream, file)
+
+    async def put_snapshot(self, stream: str, described: dict[str, Any], file: BinaryIO) -> None:
+        """Make a stream from a file, with every sequence number and time. Raises Unavailable, SystemFault."""
+        await snapshots.put(self._nc, stream, described, file)
+
+    async def last_position(self, stream: str) -> int | None:
+        """The last position of a stream; None where there is no such stream."""
+        try:
+            return int((await self._js.stream_info(stream)).state.last_seq)
+        except NotFoundError:
+            return None
+
+    async def delete_stream(self, stream: str) -> None:
+        """Delete a stream, with all that is in it."""
+        await self._js.delete_stream(stream)
 
     async def last_message(self, stream: str, subject_filter: str) -> Message | None:
         """The last message stored on any subject that matches; None where there is none. Raises Unavailable."""

@@ -31,6 +31,7 @@ VERBS: dict[str, Verb] = {
         "runplane.cli.diagnose:diagnose", "Say why a run is (or looks) stuck, with the evidence."
     ),
     "steps": Verb("runplane.cli.steps:steps", "Show the steps that a run's workflow reported."),
+    "checkpoints": Verb("runplane.cli.checkpoints:checkpoints", "List what a run can go on from."),
     "logs": Verb("runplane.cli.logs:logs", "Show a run's output, from any host."),
     "kill": Verb("runplane.cli.kill:kill", "Kill runs and wait for proof."),
     "restart": Verb(
@@ -49,6 +50,8 @@ VERBS: dict[str, Verb] = {
     "rebuild": Verb(
         "runplane.cli.rebuild:rebuild", "Build the read model anew beside the live one and compare."
     ),
+    "backup": Verb("runplane.cli.backup:backup", "Save everything that the broker keeps into a directory."),
+    "restore": Verb("runplane.cli.backup:restore", "Put a backup into an empty home, and prove it equal."),
     "hosts": Verb("runplane.cli.hosts:hosts", "List the hosts and what they carry."),
     "notify": Verb("runplane.cli.notify:notify", "Show who is told of what, and test it."),
     "workflows": Verb("runplane.cli.workflows:workflows", "List, show, apply and validate workflows."),

@@ -155,6 +155,18 @@ class StepView(Value):
     error: str | None = None
 
 
+class CheckpointView(Value):
+    """One checkpoint of a run. ``files``: bytes by name. ``pruned``: it is not there any more."""
+
+    id: str
+    attempt: int | None = None
+    number: int
+    at: Moment
+    bytes: int
+    files: dict[str, int] = Field(default_factory=dict)
+    pruned: bool = False
+
+
 class ProcessView(Value):
     """One process of a run's tree; bytes."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from runplane.client.answers import (
     BulkKill,
+    CheckpointView,
     Commanded,
     OutputItem,
     OutputPage,
@@ -203,6 +204,14 @@ class RunViews(Calls):
     async def steps(self, run_id: str) -> tuple[StepView, ...]:
         """The steps that its workflow reported."""
         return await self._items(StepView, f"/runs/{part(run_id)}/steps")
+
+    async def checkpoints(self, run_id: str) -> tuple[CheckpointView, ...]:
+        """The checkpoints that were stored, the oldest first."""
+        return await self._items(CheckpointView, f"/runs/{part(run_id)}/checkpoints")
+
+    async def checkpoint(self, run_id: str, digest: str) -> Any:
+        """What a checkpoint holds."""
+        return await self._wire.ask("GET", f"{BASE}/runs/{part(run_id)}/checkpoints/{part(digest)}")
 
     async def value(self, run_id: str, digest: str) -> Any:
         """An input or a result of a step that is too large for the log, by its digest."""

@@ -129,6 +129,13 @@ class BreakpointsSet(Value):
     breakpoints: tuple[Breakpoint, ...] = ()
 
 
+class StoredFile(Value):
+    """A file in the object store."""
+
+    digest: str
+    bytes: int
+
+
 class CheckpointStored(Value):
     """A state that the workflow can go on from is in the object store, and its files with it.
 
@@ -139,7 +146,7 @@ class CheckpointStored(Value):
     digest: str
     number: int
     bytes: int
-    files: dict[str, int] = Field(default_factory=dict)
+    files: dict[str, StoredFile] = Field(default_factory=dict)
 
 
 class CheckpointRefused(Value):

@@ -130,6 +130,8 @@ class RecoveryLink(StrictValue):
 class RecoveryPolicy(StrictValue):
     """Where a further attempt starts, and what is done when an attempt failed.
 
+    ``keep``: how many of a run's checkpoints stay when newer ones come.
+
     Without a ``chain``: attempts as ``retry`` says, then ``on_failure`` where it is given. With one, the chain alone
     says what is done and how often; ``retry`` still says after which endings, and how long is waited.
     """
@@ -139,6 +141,7 @@ class RecoveryPolicy(StrictValue):
 
     from_: Literal["checkpoint", "beginning"] = Field(default="beginning", alias="from")
     on_failure: WorkflowName | None = None
+    keep: Annotated[int, Field(ge=1, le=10_000)] = 10
     chain: Annotated[tuple[RecoveryLink, ...], Field(max_length=20)] = ()
 
     @model_validator(mode="after")

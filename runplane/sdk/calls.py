@@ -117,6 +117,8 @@ def checkpoint(
             f"put what is large into a file and hand it over in files={{NAME: PATH}}"
         )
     body: dict[str, Any] = {"checkpoint": state, "id": end.next_checkpoint()}
+    if wait is not None:
+        body["wait"] = True
     if files:
         body["files"] = {str(name): os.path.abspath(path) for name, path in files.items()}  # noqa: PTH100
     if len(kept) > _CHECKPOINT_LIMIT:

@@ -289,3 +289,56 @@ def test_restarted_where_it_was(system: RunningSystem, tmp_path: Path) -> None:
     assert told["kind"] == "shape_changed"
     assert "'work#2' came here then and was completed, and 'check#0' comes now" in told["message"]
     assert not (tmp_path / "effects").exists()
+
+
+def test_checkpoints_are_listed_shown_and_pruned(system: RunningSystem, tmp_path: Path) -> None:
+    program = tmp_path / "many.py"
+    program.write_text(
+        "import pathlib, runplane\n"
+        "for n in range(7):\n"
+        "    pathlib.Path('model.bin').write_bytes(bytes([n]) * 1000)\n"
+        "    runplane.checkpoint({'n': n}, files={'model': 'model.bin'}, wait=20.0)\n"
+    )
+    apply(
+        system, "many", [sys.executable, str(program)],
+        sdk=True, workspace=str(tmp_path), recovery={"keep": 3},
+    )  # fmt: skip
+    run_id = start(system, "many")
+    until(system, run_id, lambda run: run["status"] == "completed")
+    found: list[dict[str, Any]] = []
+    deadline = time.monotonic() + LIMIT
+    while [one["pruned"] for one in found] != [True] * 3 + [False] * 4:
+        assert time.monotonic() < deadline, found
+        found = call(system, "GET", f"/runs/{run_id}/checkpoints", None)["items"]
+        time.sleep(0.05)
+    shown = json.loads(system.run("checkpoints", run_id, "--show", found[-1]["id"][:12]).stdout)
+    assert (shown["state"], shown["files"]["model"]["bytes"]) == ({"n": 6}, 1000)
+    gone = system.run("checkpoints", run_id, "--show", found[0]["id"])
+    assert gone.returncode == 3
+    assert "it was pruned" in gone.stderr
+    assert "4 checkpoints can be gone on from" in system.run("checkpoints", run_id).stderr
+
+
+def test_a_backup_gives_an_equal_read_model(system: RunningSystem, tmp_path: Path) -> None:
+    place, home = tmp_path / "backup", tmp_path / "restored"
+    saved = system.run("backup", str(place), "--json")
+    assert saved.returncode == 0, saved.stderr
+    assert json.loads(saved.stdout)["runs"] > 0
+    again = system.run("backup", str(place))
+    assert again.returncode != 0
+    assert "is not empty" in again.stderr
+
+    restored = system.run("restore", str(place), "--home", str(home), "--json")
+    assert restored.returncode == 0, restored.stderr
+    said = json.loads(restored.stdout)
+    assert (said["equal"], said["runs"]) == (True, json.loads(saved.stdout)["runs"])
+    twice = system.run("restore", str(place), "--home", str(home))
+    assert twice.returncode != 0
+    assert "already" in twice.stderr
+
+    with (place / "RUNPLANE_LOG.snapshot").open("r+b") as file:
+        file.seek(100)
+        file.write(b"\0\0\0\0")
+    damaged = system.run("restore", str(place), "--home", str(tmp_path / "other"))
+    assert damaged.returncode != 0
+    assert "RUNPLANE_LOG.snapshot is damaged" in damaged.stderr

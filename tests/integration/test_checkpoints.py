@@ -77,7 +77,7 @@ async def test_it_is_stored_with_its_files_before_it_is_acknowledged(
     standing = await program.standing(number=1)
     assert standing["stored"] == {"77": 1}
     (stored,) = await program.told(CheckpointStored)
-    assert (stored.number, stored.files) == (1, {"model": 400_000})
+    assert (stored.number, stored.files["model"].bytes) == (1, 400_000)
     kept = await program.kept(stored.digest)
     assert (kept["state"], kept["run_id"]) == ({"page": 4}, program.run_id)
     there = tmp_path / "there"
