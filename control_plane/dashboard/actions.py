@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from control_plane.command_side import (
     ContinueRequest,
+    DecideRequest,
     ForceCompleteRequest,
     KillRequest,
     PauseRequest,
@@ -48,7 +49,8 @@ class RunActions:
             hold = ui.button("Pause", icon="pause_circle", on_click=self._pause_or_continue).props("outline")
             restart = ui.button("Restart", icon="restart_alt", on_click=self._ask_restart).props("outline")
             force = ui.button("Force-complete", icon="flag", on_click=self._ask_force).props("outline")
-            for button in (kill, hold, restart, force):
+            decide = ui.button("Decide …", icon="alt_route", on_click=self._ask_decision).props("unelevated")
+            for button in (kill, hold, restart, force, decide):
                 button.props("no-caps dense").classes("rp-button")
 
         def show(run: Run) -> None:
@@ -58,6 +60,8 @@ class RunActions:
             hold.set_text("Continue" if is_paused else "Pause")
             hold.set_icon("play_circle" if is_paused else "pause_circle")
             restart.set_visibility(run.restarted_as is None)
+            decide.set_visibility(run.status is Status.PENDING and run.attempt_over)
+            decide.set_text("Decide …" if run.awaits_decision else "Attempt now …")
             force.set_text("Force-complete" if not run.status.ended else "Declare another outcome")
 
         return show
@@ -113,6 +117,8 @@ class RunActions:
         text = (
             f"{run.workflow}{where}: its whole process tree is ended, and what proves it is shown."
             if run.status is not Status.PENDING
+            else "No process of it exists now: it is ended, and no attempt follows."
+            if run.attempts
             else "No process of it exists yet: it is canceled and will never start."
         )
         with self._dialog(f"Kill {run.run_id}?", text) as dialog:
@@ -147,6 +153,9 @@ class RunActions:
         )
         with self._dialog(f"Restart {run.run_id}?", text) as dialog:
             reason = _reason()
+            resume = ui.checkbox(
+                "Go on from where it was: its last checkpoint, and the steps it has completed"
+            )
             before = run.params
             params = ui.textarea(
                 "Parameters (JSON)",
@@ -156,12 +165,13 @@ class RunActions:
             params.classes("w-full rp-mono").props("autogrow outlined spellcheck=false")
 
             async def go() -> None:
-                await self._carry_out("Restarting", lambda: self._restart(reason.value, params.value, before))
+                given = changed(params.value or "{}", before) or None
+                request = RestartRequest(reason=reason.value or None, resume=bool(resume.value), params=given)
+                await self._carry_out("Restarting", lambda: self._restart(request))
 
             _choices(dialog, "Restart", go, check=params.validate)
 
-    async def _restart(self, reason: str | None, text: str | None, before: dict[str, Any]) -> None:
-        request = RestartRequest(reason=reason or None, params=changed(text or "{}", before) or None)
+    async def _restart(self, request: RestartRequest) -> None:
         accepted = await self._context.command_side.restart_run(self._run_id, request, self._actor)
         if accepted.new_run_id is None:
             return
@@ -169,6 +179,36 @@ class RunActions:
             accepted.new_run_id, lambda state: state.run is not None, WAIT_SECONDS
         )
         self._client.open(f"/runs/{accepted.new_run_id}")
+
+    def _ask_decision(self) -> None:
+        run = self._run()
+        if run is None:
+            return
+        why = run.failure.message if run.failure is not None else "its last attempt failed"
+        kept = run.checkpoint is not None
+        text = f"Attempt {run.attempt} of {run.workflow} failed: {words.one_line(why, 300)}"
+        with self._dialog(f"What becomes of {run.run_id}?", text) as dialog:
+            choices = {
+                "retry": "Another attempt, from where its workflow says",
+                "resume": "Another attempt, from where it was"
+                + ("" if kept else " (it has stored no checkpoint)"),
+                "restart": "Another attempt, from the beginning",
+                "give_up": "Give it up: it ends as failed",
+            }
+            chosen = ui.radio(choices, value="retry")
+            reason = _reason()
+
+            async def go() -> None:
+                await self._carry_out("Deciding about", lambda: self._decide(chosen.value, reason.value))
+
+            _choices(dialog, "Decide", go)
+
+    async def _decide(self, decision: Any, reason: str | None) -> None:
+        run = self._run()
+        before = run.attempt if run is not None else 0
+        request = DecideRequest(decision=decision, reason=reason or None)
+        await self._context.command_side.decide_run(self._run_id, request, self._actor)
+        await self._until(lambda run: run.status.ended or run.attempt > before)
 
     def _ask_force(self) -> None:
         run = self._run()

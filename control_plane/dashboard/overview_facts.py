@@ -12,7 +12,7 @@ from control_plane.absence import sentence_of_pending
 from control_plane.context import Context
 from control_plane.dashboard import words
 from control_plane.read_model import HostView, RunFilter
-from runplane.contract.run import OPEN, Condition, Run, Status
+from runplane.contract.run import AWAITING_DECISION, OPEN, Condition, Run, Status
 from runplane.stamp import now
 
 KEPT_SECONDS = 1.0
@@ -69,6 +69,7 @@ class Overview:
         read_model = self._context.read_model
         hosts = tuple(read_model.hosts())
         items = [
+            *self._to_decide(),
             *self._not_dying(),
             *self._stuck(),
             *_of_hosts(hosts),
@@ -85,6 +86,15 @@ class Overview:
             begin=begin,
             activity={name: read_model.activity(begin[name], bucket) for name, (_, bucket) in SPANS.items()},
         )
+
+    def _to_decide(self) -> list[Item]:
+        page = self._context.read_model.runs(RunFilter(awaiting=True, sort="created_at", limit=50))
+        return [
+            _of_run(run, "red", "decide", condition, next=f"runplane decide {run.run_id} retry")
+            for run in page.items
+            for condition in run.conditions
+            if condition.type == AWAITING_DECISION
+        ]
 
     def _not_dying(self) -> list[Item]:
         page = self._context.read_model.runs(RunFilter(status=(Status.TERMINATING,), limit=50))
@@ -121,7 +131,7 @@ class Overview:
                 Condition(type="waits", since=run.created_at, detail=sentence_of_pending(run, hosts)),
             )
             for run in page.items
-            if (moment - run.created_at).total_seconds() >= WAITS_LONG_SECONDS
+            if not run.attempts and (moment - run.created_at).total_seconds() >= WAITS_LONG_SECONDS
         ]
 
     def _failing(self, moment: datetime) -> list[Item]:

@@ -18,7 +18,7 @@ from control_plane.dashboard.steps_view import STEPS, StepsView
 from control_plane.read_model import EventFilter
 from runplane.contract.events import DiagnosisTaken
 from runplane.contract.ids import is_run_id
-from runplane.contract.run import Actor, Run
+from runplane.contract.run import AWAITING_DECISION, Actor, Run
 
 STRIDE_SECONDS = 0.25
 MOST_EVENTS = 500
@@ -164,7 +164,7 @@ class RunPage:
             f"{run.expected_end:%H:%M:%S} UTC" if run.expected_end is not None else words.NOTHING
         )
         call(self._client, "time", self._took.id, _millis(run.started_at), _millis(run.ended_at))
-        if before is None or before.restarted_as != run.restarted_as:
+        if before is None or _relatives(before) != _relatives(run):
             self._lineage(run)
         if before is None or before.kill_receipt != run.kill_receipt:
             self._set_receipt(run)
@@ -181,12 +181,14 @@ class RunPage:
                 with ui.element("div").classes("rp-item rp-edge-amber"):
                     with ui.element("div").classes("rp-item-head"):
                         name = (condition.verdict or "").replace("_", " ")
-                        ui.label(f"{condition.type}: {name}" if name else condition.type).classes(
-                            "rp-pill rp-amber"
-                        )
+                        what = condition.type.replace("_", " ")
+                        ui.label(f"{what}: {name}" if name else what).classes("rp-pill rp-amber")
                         since = ui.label().classes("rp-soft rp-since")
                         call(self._client, "time", since.id, _millis(condition.since), None)
                     ui.label(words.one_line(condition.detail, 600)).classes("rp-item-text")
+                    if condition.type == AWAITING_DECISION:
+                        with ui.element("code").classes("rp-type"):
+                            ui.label(f"runplane decide {run.run_id} retry | resume | restart | give-up")
                     if condition.type == "stuck":
                         ui.button("Why?", icon="troubleshoot", on_click=self._diagnosis.ask).props(
                             "outline no-caps dense"
@@ -205,7 +207,7 @@ class RunPage:
         )
 
     def _lineage(self, run: Run) -> None:
-        lineage = {"Restarted from": run.restarted_from, "Restarted as": run.restarted_as}
+        lineage = _relatives(run)
         self._links.clear()
         self._links.set_visibility(any(lineage.values()))
         with self._links:
@@ -257,7 +259,11 @@ class RunPage:
         lines += [(f"parameter {name}", words.value(value)) for name, value in run.params.items()]
         for attempt in run.attempts:
             pid = f"pid {attempt.main.pid}, held by {attempt.mechanism}" if attempt.main else "no process"
-            lines.append((f"attempt {attempt.attempt}", f"on {attempt.host}, {pid}"))
+            began = ", from where the one before it was" if attempt.resumed else ""
+            failed = f"; {attempt.ending}: {attempt.failure.message}" if attempt.failure is not None else ""
+            lines.append((f"attempt {attempt.attempt}", f"on {attempt.host}, {pid}{began}{failed}"))
+        if run.checkpoint is not None:
+            lines.append(("checkpoint", f"{run.checkpoint.id[:16]}, {words.clock(run.checkpoint.at)}"))
         if run.override is not None:
             lines.append(("declared", words.outcome(run)))
             lines.append(("was seen", run.override.observed))
@@ -279,6 +285,15 @@ def _events_place() -> ui.element:
     place = ui.element("div").classes("rp-events").props("tabindex=0 role=log aria-live=off")
     sought.on("input", js_handler=f"event => rp.narrowEvents({place.id}, event.target.value)")
     return place
+
+
+def _relatives(run: Run) -> dict[str, str | None]:
+    return {
+        "Restarted from": run.restarted_from,
+        "Restarted as": run.restarted_as,
+        "Recovers": run.recovers,
+        "Followed by": run.recovered_by,
+    }
 
 
 def _millis(moment: datetime | None) -> int | None:

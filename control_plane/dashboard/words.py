@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from runplane.contract.envelope import Envelope
-from runplane.contract.run import KillReceipt, Progress, Run, SignalSent, Status
+from runplane.contract.run import KillReceipt, NextAttempt, Progress, Run, SignalSent, Status
 from runplane.contract.text import without_control_sequences
 
 STATUS_HUE = {
@@ -132,6 +132,12 @@ def _under_way(run: Run) -> str:
     match run.status:
         case Status.PENDING if run.restarted_from is not None and run.host is None and run.attempt == 0:
             return f"starts when {run.restarted_from} has ended and a host is free"
+        case Status.PENDING if run.awaits_decision:
+            return "an operator has to decide what becomes of it"
+        case Status.PENDING if run.queued:
+            return "waits for its turn: as many as its workflow allows are open"
+        case Status.PENDING if run.attempts and run.next_attempt is not None:
+            return _next_attempt(run.next_attempt)
         case Status.PENDING:
             where = f"{run.host}" if run.host else f"a host of pool {run.pool}"
             return f"waiting for {where} with a free slot"
@@ -141,6 +147,12 @@ def _under_way(run: Run) -> str:
             return f"{run.host} is not heard from"
         case _:
             return ""
+
+
+def _next_attempt(following: NextAttempt) -> str:
+    when = f" at {following.at:%H:%M:%S} UTC" if following.at is not None else " soon"
+    where = ", from where it was" if following.resume else ""
+    return f"attempt {following.attempt} begins{when}{where}: {one_line(following.why)}"
 
 
 def _because(what: str, reason: str | None) -> str:

@@ -64,7 +64,7 @@ def _when(run: Run, now: datetime | None) -> Iterator[tuple[str, str]]:
         "requested",
         f"{_ago(run, run.created_at, now)} by {one_line(run.requested_by)} ({run.requested_via})",
     )
-    where = one_line(run.host) if run.host else "no host yet"
+    where = one_line(run.host) if run.host else "none now" if run.attempts else "no host yet"
     yield "host", f"{where}, pool {run.pool or 'default'}, attempt {run.attempt}"
     if run.started_at is not None:
         yield "started", _ago(run, run.started_at, now)

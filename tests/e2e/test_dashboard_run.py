@@ -63,6 +63,33 @@ async def plane(system: RunningSystem, tmp_path: Path) -> AsyncIterator[Plane]:
         yield plane
 
 
+async def test_a_dead_end_is_decided_on_its_page(plane: Plane) -> None:
+    program = "import os, sys; sys.exit(3 if os.environ['RUNPLANE_ATTEMPT'] == '1' else 0)"
+    definition = {
+        "name": "dead-end",
+        "command": [sys.executable, "-c", program],
+        "recovery": {"chain": [{"do": "escalate"}]},
+    }
+    (await plane.http.put("/workflows/dead-end", json=definition)).raise_for_status()
+    run_id = await plane.start("dead-end")
+    async with plane.viewer() as page:
+        await page.goto(f"{plane.system.url}/runs/{run_id}")
+        await expect(page.locator(".rp-banner")).to_contain_text("attempt 1 failed: the main process ended")
+        await expect(page.locator(".rp-banner")).to_contain_text(f"runplane decide {run_id}")
+        await page.goto(f"{plane.system.url}/")
+        await expect(page.locator(".rp-items")).to_contain_text(f"dead-end · {run_id}")
+        await page.goto(f"{plane.system.url}/runs/{run_id}")
+        await page.get_by_role("button", name="Decide …").click()
+        await page.get_by_text("Another attempt, from the beginning").click()
+        await page.get_by_label("Reason (kept in the log)").fill("the disk has room again")
+        await page.get_by_role("button", name="Decide", exact=True).click()
+        run = await plane.until(run_id, "completed")
+        assert run["attempt"] == 2
+        decided = next(one for one in await plane.records(run_id) if one["type"] == "DecideRun")
+        assert decided["actor"]["surface"] == "dashboard"
+        assert decided["data"]["reason"] == "the disk has room again"
+
+
 async def test_a_stuck_run_says_why_and_its_steps_charts_and_events_are_there(plane: Plane) -> None:
     run_id = await plane.running("stepper", text=MARKUP)
     async with plane.viewer() as page:
