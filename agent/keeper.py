@@ -94,7 +94,7 @@ class Keeper:
         if self._elsewhere.unheard or isinstance(data, ForceCompleteRun):
             await self._elsewhere.listen()
         async with self._lock:
-            if self._is_given_back:
+            if self._is_given_back or self._is_left_behind:
                 return False
             if order.id in self.story.handled:
                 return True
@@ -151,6 +151,12 @@ class Keeper:
     def sample(self) -> Resources | None:
         """The tree's resources now; None while there is no tree."""
         return self._attendance.watching.sample() if self._attendance is not None else None
+
+    @property
+    def _is_left_behind(self) -> bool:
+        """Whether the attempt is over and its run goes on: what is ordered of it is for the control plane."""
+        run = self.story.state.run
+        return run is not None and run.attempt_over and not run.status.ended
 
     @property
     def _ending(self) -> Ending | None:

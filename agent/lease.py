@@ -13,6 +13,7 @@ from typing import Any
 from runplane.contract.spec import RunSpec
 from runplane.core.policies.leases import hard_stop_after
 
+_LONG_SECONDS = 5.0
 log = logging.getLogger("agent.lease")
 
 
@@ -27,11 +28,16 @@ class Lease:
         self._is_needed = known is not None
         self._contact = known if known is not None else clock()
 
-    def renew(self, sent_at: float) -> None:
-        """The broker has stored what was sent at ``sent_at``, in seconds of :func:`clock`."""
+    def renew(self, sent_at: float) -> bool:
+        """The broker has stored what was sent at ``sent_at``, in seconds of :func:`clock`.
+
+        Whether there had been no contact for so long before that others may have given up on this host.
+        """
+        gap = sent_at - self._contact
         self._contact = max(self._contact, sent_at)
         if self._is_needed:
             self._write()
+        return gap > _LONG_SECONDS
 
     @property
     def elapsed(self) -> float:

@@ -119,7 +119,7 @@ async def _serve_as_host(
             heartbeat.run(
                 supervisor.samples,
                 lambda: SlotFigures(total=slots.total, used=slots.used),
-                renew=hall.lease.renew,
+                renew=supervisor.heard,
                 beaten=supervisor.look_at_leases,
             )
         )

@@ -118,6 +118,11 @@ class Supervisor:
         taken = {run_id: keeper.sample() for run_id, keeper in list(self._keepers.items())}
         return {run_id: sample for run_id, sample in taken.items() if sample is not None}
 
+    def heard(self, sent_at: float) -> None:
+        """A heartbeat that was sent then has arrived; after a long silence, what others decided meanwhile is heard."""
+        if self._hall.lease.renew(sent_at):
+            self._was_away()
+
     def look_at_leases(self) -> None:
         """End what may not go on for so long without contact."""
         elapsed = self._hall.lease.elapsed

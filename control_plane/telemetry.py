@@ -153,6 +153,13 @@ class Telemetry:
             return False
         return self._bus.connected
 
+    @property
+    def listening_seconds(self) -> float:
+        """For how long heartbeats could have come; 0 while the broker is not reached."""
+        if self._listening_since is None or not self._bus.connected:
+            return 0.0
+        return self._clock() - self._listening_since
+
     def resources(self, run_id: str) -> Resources | None:
         """The last sample of the run's tree; None where there is none, or the run has ended."""
         host = self._host_of_run.get(run_id)

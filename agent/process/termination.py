@@ -25,6 +25,7 @@ _FREEZE_PASSES = 16
 _RECORD_SECONDS = 2.0
 _CONFIRM_SECONDS = 0.5
 _CONFIRM_TRIES = 2
+_STRIKE_SECONDS = 0.1
 
 
 class Tree(Protocol):
@@ -119,19 +120,23 @@ class Termination:
     async def _kill_and_verify(self, members: list[ProcessFacts]) -> bool:
         """Strike and look again until the kernel says that nobody is there; False when the limit came first."""
         until = time.monotonic() + self._limit
+        patience, again = _STRIKE_SECONDS, False
         while True:
             if not members and await self._verify():
                 return True
             if members:
-                self._strike(members)
-                await self._evidence.pidfds.wait_all(max(0.0, until - time.monotonic()))
+                self._strike(members, again=again)
+                left = max(0.0, until - time.monotonic())
+                # One that left its cgroup between the look and the kill was not struck: it is looked at again soon.
+                again = not await self._evidence.pidfds.wait_all(min(patience, left))
+                patience *= 2
                 self._evidence.make_room()
             if time.monotonic() > until:
                 return self._name_survivors()
             members = self._look()
 
-    def _strike(self, members: list[ProcessFacts]) -> None:
-        """SIGKILL to everyone, at once."""
+    def _strike(self, members: list[ProcessFacts], *, again: bool) -> None:
+        """SIGKILL to everyone, at once; ``again``, also to each by itself whom the cgroup should have taken with it."""
         if any(facts.pid == self._tree.main.pid for facts in members):
             self._evidence.ask(signal.SIGKILL)
         group, held = self._tree.control_group, self._tree.census.in_cgroup
@@ -139,7 +144,7 @@ class Termination:
             for facts in members:
                 if facts.pid in held:
                     self._evidence.note_signal(signal.SIGKILL, facts.pid)
-            members = [facts for facts in members if facts.pid not in held]
+            members = members if again else [facts for facts in members if facts.pid not in held]
         for facts in self._freeze(members):
             self._evidence.send(self._tree.census.identity(facts), signal.SIGKILL)
 

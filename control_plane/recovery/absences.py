@@ -42,6 +42,8 @@ POLICY = Actor(principal="policy:lost-hosts", surface="policy")
 _HELD = (Status.STARTING, Status.RUNNING, Status.PAUSED, Status.TERMINATING)
 _LOOK_SECONDS = 2.0
 _AT_ONCE = 16
+_LISTENED_SECONDS = 60.0
+"""A host is given up only if it was listened to for so long, or for as long as its workflow says, and was not heard."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -167,9 +169,12 @@ class Absences:
                 return
             claimed = self._claimed_at(run)
             since = await self._last_heard(run.host, claimed)
-            away = (await self._bus.time() - since).total_seconds()
-            if away < given_up_after(state.spec):
-                at = since + timedelta(seconds=given_up_after(state.spec))
+            moment = await self._bus.time()
+            away, due = (moment - since).total_seconds(), given_up_after(state.spec)
+            # Nor is it given up when nobody could have heard it: broker or control plane were away themselves.
+            left = max(due - away, min(due, _LISTENED_SECONDS) - self._heard.listening_seconds)
+            if left > 0:
+                at = moment + timedelta(seconds=left)
                 await set_timer(self._bus, "lost", timer.run_id, timer.attempt, at)
                 return
             safe = ends_by_itself(state.spec)

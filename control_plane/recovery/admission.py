@@ -102,10 +102,16 @@ class Admission:
         command = EndAttempt(
             run_id=timer.run_id, attempt=state.run.attempt, ending="timed_out", failure=failure
         )
-        await self._order(command, host, TIMEOUT, "run", str(state.run.attempt))
+        if not self._is_ordered(command):
+            await self._order(command, host, TIMEOUT, "run", str(state.run.attempt))
         # Should it be between two attempts by the time that this arrives, it is looked at once more.
         again = await self._bus.time() + timedelta(seconds=_AGAIN_SECONDS)
         await set_timer(self._bus, "run", timer.run_id, state.run.attempt, again)
+
+    def _is_ordered(self, command: EndAttempt) -> bool:
+        """Whether this end stands in the story: an order to a host that is away is given once."""
+        given = self._read_model.story(command.run_id, {EndAttempt.__name__})
+        return any(record.data == command for _, record in given)
 
     async def time_out_queue(self, timer: RunTimer) -> None:
         """The time is up within which its first attempt was to be begun."""

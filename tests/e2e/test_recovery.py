@@ -12,6 +12,7 @@ import httpx
 import pytest
 from mcp import Client, StdioServerParameters
 
+from runplane.bus import Bus
 from tests.running_system import REPOSITORY, RunningSystem
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -342,3 +343,58 @@ def test_a_backup_gives_an_equal_read_model(system: RunningSystem, tmp_path: Pat
     damaged = system.run("restore", str(place), "--home", str(tmp_path / "other"))
     assert damaged.returncode != 0
     assert "RUNPLANE_LOG.snapshot is damaged" in damaged.stderr
+
+
+CHAINED = """
+import os, runplane
+with runplane.step("work") as step:
+    step.result = step.result or 1
+runplane.checkpoint({"attempt": os.environ["RUNPLANE_ATTEMPT"]}, wait=20.0)
+raise SystemExit(3)
+"""
+
+
+async def test_a_chain_is_followed_to_its_end_and_what_is_missing_is_said(
+    system: RunningSystem, tmp_path: Path
+) -> None:
+    program = tmp_path / "chained.py"
+    program.write_text(CHAINED)
+    chain = [{"do": "resume"}, {"do": "restart"}, {"do": "escalate"}]
+    apply(
+        system, "chained", [sys.executable, str(program)],
+        sdk=True, retry={"initial": "100ms"}, recovery={"chain": chain},
+    )  # fmt: skip
+    run_id = start(system, "chained")
+    run = until(system, run_id, awaits)
+    assert [one["resumed"] for one in run["attempts"]] == [False, True, False]
+    steps = call(system, "GET", f"/runs/{run_id}/steps", None)["items"]
+    assert [(one["attempt"], one["started_at"] is None) for one in steps] == [
+        (1, False),
+        (2, True),
+        (3, False),
+    ]
+
+    bus = await Bus.connect(system.endpoint.nats_url, name="test")
+    await bus.objects.remove(run["checkpoint"]["id"])
+    await bus.close()
+    call(system, "POST", f"/runs/{run_id}/decide?wait=20", {"decision": "resume"})
+    missing = until(system, run_id, lambda run: run["attempt"] == 4 and awaits(run))
+    assert missing["failure"]["kind"] == "resume_missing"
+    assert "its last checkpoint is not in the object store any more" in missing["failure"]["message"]
+    assert missing["checkpoint"] == run["checkpoint"]
+    call(system, "POST", f"/runs/{run_id}/decide?wait=20", {"decision": "restart"})
+    again = until(system, run_id, lambda run: run["attempt"] == 5 and awaits(run))
+    assert again["failure"]["kind"] == "exit_code"
+    call(system, "POST", f"/runs/{run_id}/decide", {"decision": "give_up"})
+    assert until(system, run_id, lambda run: run["status"] == "failed")["attempt"] == 5
+
+
+def test_a_stuck_attempt_is_followed_by_another(system: RunningSystem) -> None:
+    program = "import os, sys, time\nif os.environ['RUNPLANE_ATTEMPT'] == '1': time.sleep(600)\n"
+    apply(
+        system, "hangs-once", [sys.executable, "-c", program],
+        stuck={"silent": "1s", "action": "retry"}, retry={"max_attempts": 2, "initial": "100ms"},
+    )  # fmt: skip
+    ended = until(system, start(system, "hangs-once"), lambda run: run["ended_at"] is not None)
+    assert (ended["status"], [one["ending"] for one in ended["attempts"]]) == ("completed", ["stuck", None])
+    assert ended["attempts"][0]["verified_by"]

@@ -75,6 +75,7 @@ TOOLS = {
     "list_hosts": (LOOKS, set()),
 }
 REQUIRED = {
+    "decide_workflow": ["run_id", "decision"],
     "evaluate_expression": ["run_id", "expression"],
     "set_breakpoint": ["run_id", "location"],
     "set_variable": ["run_id", "name", "value"],
@@ -213,6 +214,7 @@ async def test_without_a_control_plane_every_tool_says_what_to_do(client: Client
         "selector": {"workflow": "lina"},
         "location": "step:plan",
         "expression": "1 + 1",
+        "decision": "retry",
         "name": "limit",
         "value": 1,
     }
