@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import stat
+from collections import deque
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}")
 _FIRST_SECONDS, _LONGEST_SECONDS = 0.1, 5.0
 _SETTLE_SECONDS = 5.0
 _MOST_WRITERS = 100
+_MOST_WAITING = 1_000
 
 
 class Refused(Exception):
@@ -63,15 +65,18 @@ class Checkpoints:
         self._spawn = spawn
         self._mask = mask
         self._next: CheckpointTaken | None = None
+        self._passed: deque[CheckpointTaken] = deque(maxlen=_MOST_WAITING)
         self._idle = asyncio.Event()
         self._idle.set()
         self._standing: dict[str, Any] = {"number": 0, "stored": {}}
 
     def take(self, taken: CheckpointTaken) -> None:
-        """Store it, unless a former agent has; one that waits gives way to it."""
-        if self._story.has_told(self._record_id(taken)):
-            self._acknowledge(taken, None)
+        """Store it, unless it was, or a later one: what waits gives way to what comes after it."""
+        if taken.number <= self._story.checkpoint or self._story.has_told(self._record_id(taken)):
+            if taken.number == self._story.checkpoint:
+                self._acknowledge(taken, None)
             return
+        self._passed.append(taken)
         self._next = taken
         if self._idle.is_set():
             self._idle.clear()
@@ -178,19 +183,23 @@ class Checkpoints:
 
     async def _tell(self, fact: CheckpointStored | CheckpointRefused, taken: CheckpointTaken) -> None:
         async with self._lock:
-            if not self._is_over:
+            if not self._is_over and taken.number > self._story.checkpoint:
                 await self._story.report(self._story.fact(fact, record_id=self._record_id(taken)))
 
     def _record_id(self, taken: CheckpointTaken) -> str:
         return derive_record_id("checkpoint", self._story.run_id, str(self._story.attempt), str(taken.number))
 
     def _acknowledge(self, taken: CheckpointTaken, refused: str | None) -> None:
-        writer, _, number = (taken.id or "").rpartition("-")
         standing = self._standing
         if refused is None:
             standing["number"] = max(standing["number"], taken.number)
-            if writer and number.isdecimal() and len(standing["stored"]) < _MOST_WRITERS:
-                standing["stored"][writer] = int(number)
+            self._passed.append(taken)
+            while (
+                self._passed and self._passed[0].number <= taken.number
+            ):  # it has taken the place of those before it
+                writer, _, number = (self._passed.popleft().id or "").rpartition("-")
+                if writer and number.isdecimal() and len(standing["stored"]) < _MOST_WRITERS:
+                    standing["stored"][writer] = int(number)
         else:
             standing["refused"] = {"id": taken.id, "number": taken.number, "why": refused}
         try:

@@ -16,7 +16,7 @@ from agent.watch.reports import Report
 from runplane.contract.commands import StartRun
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import Unavailable
-from runplane.contract.events import RunClaimed, StepCompleted, StepFailed, StepStarted
+from runplane.contract.events import CheckpointStored, RunClaimed, StepCompleted, StepFailed, StepStarted
 from runplane.contract.ids import derive_record_id
 from runplane.contract.run import Actor
 from runplane.contract.spec import RunSpec
@@ -38,7 +38,8 @@ class Story:
 
     ``elsewhere``: the record by which somebody else ended the run. ``start``: the order for this attempt. ``steps``:
     what was last reported of steps. ``open_steps``: those that have begun and not ended, by their place: since when, in
-    seconds of the clock that nobody sets; ``step_changed`` is set when they change.
+    seconds of the clock that nobody sets; ``step_changed`` is set when they change. ``checkpoint``: the number of the
+    last one that was told.
     """
 
     def __init__(self, hall: Hall, run_id: str) -> None:
@@ -50,6 +51,7 @@ class Story:
         self.start: StartRun | None = None
         self.open_steps: dict[str, float] = {}
         self.step_changed = asyncio.Event()
+        self.checkpoint = 0
         self.steps: deque[Envelope] = deque(maxlen=_STEPS)
         self._hall = hall
         self._turn = 0
@@ -75,6 +77,8 @@ class Story:
             self._follow_steps(envelope)
         elif isinstance(envelope.data, StartRun):
             self.start = envelope.data
+        elif isinstance(envelope.data, CheckpointStored):
+            self.checkpoint = max(self.checkpoint, envelope.data.number)
 
     def _follow_steps(self, envelope: Envelope) -> None:
         """Which steps are open, and since when. One that was reported to a former agent began when it was told."""
@@ -199,6 +203,7 @@ class Story:
         self._told.clear()
         self.steps.clear()
         self.open_steps.clear()
+        self.checkpoint = 0
         unsent_claim: Envelope | None = None
         untold: list[Envelope] = []
         for record in records:

@@ -201,7 +201,7 @@ class ReportFile:
         if isinstance(shown, dict) and shown != self._shown:
             self._shown = shown
             yield VariablesReported(values=shown)
-        if "checkpoint" in raw:
+        if "checkpoint" in raw and self._most_at_once is None:  # what is only printed is none
             yield self._checkpoint(raw)
         if isinstance(raw.get("shape_changed"), str):
             yield ShapeChanged(message=raw["shape_changed"][:2_000])

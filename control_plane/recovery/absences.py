@@ -40,7 +40,7 @@ log = logging.getLogger("control_plane.recovery")
 
 POLICY = Actor(principal="policy:lost-hosts", surface="policy")
 _HELD = (Status.STARTING, Status.RUNNING, Status.PAUSED, Status.TERMINATING)
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS, _AGAIN_SECONDS = 2.0, 30.0
 _AT_ONCE = 16
 _LISTENED_SECONDS = 60.0
 """A host is given up only if it was listened to for so long, or for as long as its workflow says, and was not heard."""
@@ -60,18 +60,23 @@ class Absences:
         """Follow the hosts for ever."""
         async with self._heard.subscribe() as changes:
             waiting = asyncio.ensure_future(changes.__anext__())
-            before: frozenset[str] = frozenset()
+            before: frozenset[str] | None = None
             try:
                 while True:
-                    await asyncio.wait({waiting}, timeout=_LOOK_SECONDS)
+                    # Changes are told; a look by time is for the beginning, and for what was missed.
+                    limit = _LOOK_SECONDS if before is None else _AGAIN_SECONDS
+                    await asyncio.wait({waiting}, timeout=limit)
+                    by_time = not waiting.done()
                     if waiting.done():
                         waiting.result()
                         waiting = asyncio.ensure_future(changes.__anext__())
                     silent = self._silent()
-                    if silent is not None and silent != before:
-                        with contextlib.suppress(RunplaneError):  # the broker is away: it is looked at again
-                            await self._tell_of(silent, before)
-                            before = silent
+                    if silent is None or (silent == before and not by_time):
+                        continue
+                    before = None
+                    with contextlib.suppress(RunplaneError):  # the broker is away: it is looked at again
+                        await self._tell_of(silent)
+                        before = silent
             finally:
                 waiting.cancel()
 
@@ -84,8 +89,8 @@ class Absences:
             host for host in known if (pulse := self._heard.pulse(host)) is None or not pulse.online
         )
 
-    async def _tell_of(self, silent: frozenset[str], before: frozenset[str]) -> None:
-        for host in silent - before:
+    async def _tell_of(self, silent: frozenset[str]) -> None:
+        for host in silent:
             await self._each(self._runs(host, _HELD), host, is_silent=True)
         unreachable = self._runs(None, (Status.UNREACHABLE,))
         for host in {run.host for run in unreachable if run.host is not None} - silent:

@@ -116,6 +116,23 @@ async def test_what_cannot_be_kept_is_refused_and_the_one_before_stands(
     assert sum(one.count for one in await program.told(ReportSetAside)) == 3
 
 
+async def test_of_those_that_come_faster_than_they_are_stored_the_last_is_and_nobody_waits(
+    program: Program, agent: AgentProcess
+) -> None:
+    lines = [
+        json.dumps({"checkpoint": {"page": n}, "id": f"{70 + n % 2}-{n}", "wait": True}) for n in range(1, 10)
+    ]
+    program.write("".join(f"{line}\n" for line in lines).encode())
+    standing = await program.standing(number=9)
+    assert standing["stored"] == {"71": 9, "70": 8}
+    told = [one.number for one in await program.told(CheckpointStored)]
+    agent.kill()
+    agent.start()
+    program.say(checkpoint={"page": 10})
+    await program.standing(number=10)
+    assert [one.number for one in await program.told(CheckpointStored)] == [*told, 10]
+
+
 async def test_an_agent_that_dies_tells_it_once_and_a_broker_that_is_away_delays_it(
     program: Program, agent: AgentProcess, nats_server: BrokerProcess
 ) -> None:
