@@ -33,7 +33,7 @@ log = logging.getLogger("agent.checkpoints")
 MOST_FILE_BYTES = 1 << 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,150}")
 _FIRST_SECONDS, _LONGEST_SECONDS = 0.1, 5.0
-_SETTLE_SECONDS = 5.0
+_SETTLE_SECONDS = 2.0
 _MOST_WRITERS = 100
 _MOST_WAITING = 1_000
 

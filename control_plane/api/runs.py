@@ -39,6 +39,7 @@ from control_plane.context import Context
 from control_plane.read_model import RunFilter
 from control_plane.waiting import BEGINNINGS, ENDINGS
 from runplane.contract.errors import InvalidInput, NotFound
+from runplane.contract.events import RunClaimed
 from runplane.contract.run import AWAITING_DECISION, Run, Status
 from runplane.core.state import view
 
@@ -330,7 +331,8 @@ async def decide_run(
         def decided(run: Run) -> bool:
             return run.status.ended or run.attempt > before
 
-        await effect(context, accepted, run_id, reached=decided, types=BEGINNINGS, wait=wait)
+        types = BEGINNINGS | {RunClaimed.__name__}
+        await effect(context, accepted, run_id, reached=decided, types=types, wait=wait)
         return mutation(context, accepted, decided)
 
     return await once.answer(request, actor.principal, key, decide)

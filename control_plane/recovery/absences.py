@@ -25,9 +25,10 @@ from control_plane.read_model import ReadModel, RunFilter
 from control_plane.recovery.timers import RunTimer, set_timer
 from control_plane.telemetry import Telemetry
 from runplane.bus import Bus, CompareFailed, Expect
+from runplane.contract.commands import KillRun
 from runplane.contract.envelope import Envelope
 from runplane.contract.errors import RunplaneError, Unavailable
-from runplane.contract.events import RunClaimed, RunReachable, RunUnreachable
+from runplane.contract.events import RunClaimed, RunLost, RunReachable, RunUnreachable
 from runplane.contract.ids import derive_record_id
 from runplane.contract.run import Actor, Failure, Run, Status
 from runplane.contract.subjects import TELEMETRY_STREAM, plane_event, run_events, telemetry
@@ -182,22 +183,16 @@ class Absences:
                 at = moment + timedelta(seconds=left)
                 await set_timer(self._bus, "lost", timer.run_id, timer.attempt, at)
                 return
-            safe = ends_by_itself(state.spec)
-            why = f"host {run.host} was not heard from for {away:.0f} s"
-            failure = Failure(
-                kind="host_lost" if safe else "host_away",
-                message=f"{why}; it has ended the run by then, as disconnect.stop_after says"
-                if safe
-                else f"{why}; its processes may be alive there until it returns (without disconnect.stop_after nobody "
-                f"ends them, so no other attempt is begun)",
-            )
-            if await self._publish(
-                timer.run_id,
-                current,
-                fact_after(run, state.spec, ending="lost", failure=failure),
-                run.attempt,
-            ):
-                log.warning("%s is given up: %s", timer.run_id, why)
+            failure = _failure(run.host, away, safe=ends_by_itself(state.spec))
+            order = _unheard_kill(current.records)
+            fact: Value = fact_after(run, state.spec, ending="lost", failure=failure)
+            if (
+                order is not None
+            ):  # it waits for the host: whoever wanted the run killed wants no other attempt
+                by = f"; its kill was ordered by {order.actor.principal} ({order.actor.surface}) meanwhile"
+                fact = RunLost(failure=failure.model_copy(update={"message": failure.message + by}))
+            if await self._publish(timer.run_id, current, fact, run.attempt):
+                log.warning("%s is given up: %s", timer.run_id, failure.message)
                 return
         raise LostTooOften(f"{timer.run_id} could not be given up: it is tried again later")
 
@@ -219,3 +214,28 @@ class Absences:
                 raise Unavailable(f"host {host} is not known")
             return joined.joined_at
         return found
+
+
+def _failure(host: str, away: float, *, safe: bool) -> Failure:
+    """``safe``: nothing of it can be alive there."""
+    why = f"host {host} was not heard from for {away:.0f} s"
+    if safe:
+        return Failure(
+            kind="host_lost",
+            message=f"{why}; it has ended the run by then, as disconnect.stop_after says",
+        )
+    return Failure(
+        kind="host_away",
+        message=f"{why}; its processes may be alive there until it returns (without disconnect.stop_after nobody ends "
+        f"them, so no other attempt is begun)",
+    )
+
+
+def _unheard_kill(records: Iterable[Envelope]) -> Envelope | None:
+    """An order to kill the run that nothing has followed yet."""
+    told = list(records)
+    answered = {record.command_id for record in told if not record.is_command}
+    return next(
+        (record for record in told if isinstance(record.data, KillRun) and record.command_id not in answered),
+        None,
+    )

@@ -26,7 +26,8 @@ class Program:
         self.directory = agent.home / "agent" / "runs" / run_id / "1"
 
     def say(self, **report: Any) -> None:
-        self.write(json.dumps(report).encode() + b"\n")
+        """Report it; as one that waits for the answer, so that it is read at once."""
+        self.write(json.dumps({"wait": True, **report}).encode() + b"\n")
 
     def write(self, line: bytes) -> None:
         with (self.directory / "reports.jsonl").open("ab") as file:

@@ -44,18 +44,19 @@ async def test_a_lease_that_is_renewed_ends_nothing(watching_bench: Bench) -> No
     assert (await watching_bench.until(run_id, lambda run: run.status == "completed")).exit is not None
 
 
-@pytest.mark.parametrize("program", [SLEEPER, STUBBORN])
 async def test_the_shim_ends_it_for_an_agent_that_was_killed(
-    watching_agent: AgentProcess, watching_bench: Bench, program: str
+    watching_agent: AgentProcess, watching_bench: Bench
 ) -> None:
-    run_id, pid = await running(watching_bench, program)
-    free, free_pid = await running(watching_bench, program, disconnect={"lost_after": 30.0})
+    leased = [await running(watching_bench, program) for program in (SLEEPER, STUBBORN)]
+    free, free_pid = await running(watching_bench, SLEEPER, disconnect={"lost_after": 30.0})
     watching_agent.kill()
-    await gone(pid)
+    for _, pid in leased:
+        await gone(pid)
     assert alive(free_pid)
     watching_agent.start()
-    run = await watching_bench.until(run_id, lambda run: run.status == "lost")
-    assert lost(run), run
+    for run_id, _ in leased:
+        run = await watching_bench.until(run_id, lambda run: run.status == "lost")
+        assert lost(run), run
     await watching_bench.order(KillRun(run_id=free, force=True))
     await watching_bench.until(free, lambda run: run.status == "killed")
 

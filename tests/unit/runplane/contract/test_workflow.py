@@ -107,6 +107,40 @@ def test_a_whole_workflow_is_read_and_survives_the_wire() -> None:
             "env: 'A' is no reference to a secret: write secret:NAME and nothing else",
         ),
         (
+            {"recovery": {"chain": [{"do": "explode"}]}},
+            (
+                "recovery.chain.0.do: 'explode' is not possible: write 'retry', 'resume', 'restart', 'run', "
+                "'escalate' or 'give_up'"
+            ),
+        ),
+        (
+            {"recovery": {"chain": [{"do": "run"}]}},
+            "recovery.chain.0: `do: run` starts a workflow: name it, as in {do: run, workflow: cleanup}",
+        ),
+        (
+            {"recovery": {"chain": [{"do": "retry", "workflow": "w"}]}},
+            "recovery.chain.0: `do: retry` starts no workflow: take `workflow: w` away",
+        ),
+        (
+            {"recovery": {"chain": [{"do": "escalate"}, {"do": "retry"}]}},
+            "recovery: chain.0 (escalate) ends the chain: nothing can come after it",
+        ),
+        (
+            {"recovery": {"chain": [{"do": "run", "workflow": "w"}, {"do": "retry"}]}},
+            "recovery: chain.1 (retry) would never be reached: attempts come before `run`",
+        ),
+        (
+            {"recovery": {"chain": [{"do": "retry"}], "on_failure": "w"}},
+            "recovery: on_failure and chain are both given: put {do: run, workflow: w} at the chain's end",
+        ),
+        (
+            {"concurrency": {"key": "{nobody}"}},
+            (
+                "concurrency.key uses {nobody}, which is no parameter (there are: none): add nobody to "
+                "params.properties or correct the name"
+            ),
+        ),
+        (
             {"params": {"properties": ["epic"]}},
             "params.properties must be an object that names the parameters",
         ),
