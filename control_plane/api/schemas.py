@@ -14,6 +14,7 @@ from control_plane.api.problems import FieldError, Problem
 from control_plane.command_side import (
     BreakpointsRequest,
     ContinueRequest,
+    DecideRequest,
     EvaluateRequest,
     ForceCompleteRequest,
     KillRequest,
@@ -32,6 +33,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     KillRequest,
     RestartRequest,
     ContinueRequest,
+    DecideRequest,
     ForceCompleteRequest,
     KillRunsRequest,
     PauseRequest,
@@ -98,8 +100,24 @@ _FILES_NEED_A_PATH: Schema = {
     "if": {"properties": {"workspace": {"pattern": "^/"}}, "required": ["workspace"]},
     "else": {"properties": {"files": {"maxItems": 0}}},
 }
+_ONCE: Schema = {"times": {"const": 1}, "workflow": {"type": "null"}}
+_LINK: Schema = {
+    "oneOf": [
+        {"properties": {"do": {"enum": ["retry", "resume", "restart"]}, "workflow": {"type": "null"}}},
+        {
+            "properties": {"do": {"const": "run"}, "times": {"const": 1}, "workflow": {"type": "string"}},
+            "required": ["workflow"],
+        },
+        {"properties": {"do": {"enum": ["escalate", "give_up"]}, **_ONCE}},
+    ]
+}
+_CHAIN_OR_FOLLOWER: Schema = {
+    "if": {"properties": {"chain": {"minItems": 1}}, "required": ["chain"]},
+    "then": {"properties": {"on_failure": {"type": "null"}}},
+}
 _OVERLAID: dict[str, dict[str, Schema]] = {
     "KillPolicy": {"signal": SIGNAL, "grace": DURATION},
+    "Timeouts": {"run": DURATION, "step": DURATION, "queue": DURATION},
     "DisconnectPolicy": {"stop_after": DURATION, "lost_after": DURATION},
     "RetryPolicy": {"initial": DURATION, "max": DURATION},
     "StuckPolicy": {"silent": DURATION, "spinning": DURATION, "step": DURATION},
@@ -127,6 +145,8 @@ def request_schemas() -> dict[str, Schema]:
         for field, schema in properties.items():
             schemas[name]["properties"][field] = _kept(schemas[name]["properties"][field], schema)
     schemas["WorkflowRequest"] |= _FILES_NEED_A_PATH
+    schemas["RecoveryLink"] |= _LINK
+    schemas["RecoveryPolicy"] |= _CHAIN_OR_FOLLOWER
     arguments = schemas["WorkflowRequest"]["properties"]["command"]
     arguments["items"] |= {"pattern": _NO_NUL}
     arguments["prefixItems"] = [{"type": "string", "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"}]
