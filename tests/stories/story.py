@@ -236,6 +236,8 @@ def _details(run: Run) -> Iterator[tuple[str, str]]:
         yield "declared", f"{run.override.outcome} by {run.override.by}; observed: {run.override.observed}"
     if run.restarted_from:
         yield "restarted from", _NAMES[run.restarted_from]
+    if run.recovers:
+        yield "recovers", _NAMES[run.recovers]
     if run.recovered_by:
         yield "recovered by", _NAMES[run.recovered_by]
     if run.restarted_as:
