@@ -7,6 +7,7 @@ instead. A place is removed with the attempt; it holds nobody by then.
 """
 
 import contextlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from agent.process.hierarchies import MOUNTINFO, OWN, mounts, place_in
 from agent.process.limit_events import reached
 
 _PERIOD_MICROSECONDS = 100_000
+_PROBES = 3
 _LEVELS = 3  # namespace, "runplane", and where that lies
 _CONTROLLERS = ("memory", "pids", "cpu")
 
@@ -194,7 +196,12 @@ def _write_all(place: Path, settings: Mapping[str, tuple[str, bool]]) -> bool:
 
 
 def _is_usable(root: Path) -> bool:
-    probe = root / "probe"
+    """Whether a place can be made there; another agent that tries at the same moment may take ours away once."""
+    return any(_can_be_made(root) for _ in range(_PROBES))
+
+
+def _can_be_made(root: Path) -> bool:
+    probe = root / f"probe-{os.getpid()}"
     if not make_place(probe):
         return False
     try:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 AgentMaker = Callable[..., AgentProcess]
 MIB = 2**20
-KERNEL = LimitHierarchies.find("probe-of-tests").controllers
+KERNEL = LimitHierarchies.find(f"probe-of-tests-{os.getpid()}").controllers
 GREEDY = "import time\nheld = []\nwhile True:\n    held.append(bytearray(4 << 20))\n    time.sleep(0.002)\n"
 CROWD = (
     "import subprocess, time\nwhile True:\n    subprocess.Popen(['sleep', '600'])\n    time.sleep(0.002)\n"
