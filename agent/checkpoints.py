@@ -123,6 +123,7 @@ class Checkpoints:
             self._acknowledge(taken, str(error))
         else:
             await self._tell(fact, taken)
+            await self._hall.publisher.settled(self._story.run_id)  # a host that is lost now has told of it
             self._acknowledge(taken, None)
 
     async def _kept(self, taken: CheckpointTaken) -> CheckpointStored:
