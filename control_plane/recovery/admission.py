@@ -66,11 +66,7 @@ class Admission:
             return
         await self._make_room(order, start, start.spec.concurrency)
         await self._admit(start.spec.concurrency)
-        state = self._read_model.state(start.run_id)
-        if state is not None and state.run is not None and not state.run.queued:
-            await self._hand_on(
-                start.run_id, start.spec, order
-            )  # a restart may be let in before it may begin
+        await self._hand_on_admitted(start.run_id)  # a restart may be let in before it may begin
 
     async def handle(self, envelope: Envelope, seq: int) -> None:
         """A run has ended: another of its group may begin; or one was let in, and is handed on."""
@@ -187,11 +183,13 @@ class Admission:
 
     async def _hand_on_admitted(self, run_id: str) -> None:
         state = self._read_model.state(run_id)
-        if state is None or state.run is None or state.spec is None or state.run.status is not Status.PENDING:
+        if state is None or state.run is None or state.spec is None or state.run.queued:
+            return
+        if state.run.status is not Status.PENDING or state.run.attempts:
             return
         wanted = self._read_model.story(run_id, {StartRun.__name__})
         order = next((record for _, record in wanted if isinstance(record.data, StartRun)), None)
-        if order is not None and not state.run.attempts:
+        if order is not None:
             await self._hand_on(run_id, state.spec, order)
 
     async def _hand_on(self, run_id: str, spec: RunSpec, order: Envelope) -> None:

@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 
-from runplane.contract.commands import KillRun
+from runplane.contract.commands import KillRun, StartRun
 from runplane.contract.events import RetryScheduled, StepCompleted
+from runplane.contract.spec import RunSpec
+from runplane.contract.subjects import plane_command
 from runplane.core.fold import apply, initial
 from runplane.core.objections import objection
+from runplane.stamp import new_run_id
 from tests.agent_process import alive
 from tests.broker_process import BrokerProcess
 from tests.plane import plane
@@ -257,5 +260,37 @@ async def test_a_run_whose_kill_waits_for_a_lost_host_is_not_attempted_again(
         host.agent.start()
         await host.log.until(run_id, lambda run: bool(run.attempts[0].verified_by))
     tally.held("G15", host.log.endings(run_id) == ["RunLost"], f"{host.log.story(run_id)}")
+    host.agent.stop()
+    tally.check()
+
+
+async def test_two_planes_never_let_in_one_too_many(
+    fleet: Fleet, tally: Tally, tmp_path: Path, many: Callable[[int, int], int]
+) -> None:
+    """Runs of one group are asked for at once, and two control planes let them in: never more than there is room for"""
+    host = fleet.host(RUNPLANE_SLOTS="50")
+    host.agent.start()
+    limit = {"group": "q-0123456789abcdef", "limit": 2, "when_full": "queue"}
+    spec = RunSpec.model_validate(
+        {
+            "workflow": "w", "workflow_version": 1, "argv": ("sleep", "0.1"), "workspace": "/",
+            "pool": host.name, "concurrency": limit,
+        }
+    )  # fmt: skip
+    runs = [new_run_id() for _ in range(many(10, 60))]
+    async with plane(fleet.url, tmp_path / "one"), plane(fleet.url, tmp_path / "two"):
+        await asyncio.gather(
+            *(host.log.order(StartRun(run_id=one, spec=spec), plane_command(one)) for one in runs)
+        )
+        for run_id in runs:
+            await host.log.ended(run_id)
+    told = sorted((seq, record.type) for one in runs for seq, record in host.log.records(one))
+    inside, most = 0, 0
+    for _, kind in told:
+        inside += (kind == "RunAdmitted") - (kind == "RunCompleted")
+        most = max(most, inside)
+    tally.held("G31", most == 2, f"{most} were open at once")
+    admitted = [one for one in runs if host.log.story(one).count("RunAdmitted") == 1]
+    tally.held("G31", admitted == runs, f"let in once: {len(admitted)} of {len(runs)}")
     host.agent.stop()
     tally.check()

@@ -88,7 +88,9 @@ def test_a_checkpoint_that_is_too_wide_for_a_line_is_in_a_file(run_dir: RunDirec
 
 def test_a_checkpoint_is_waited_for_until_it_is_stored_or_refused(run_dir: RunDirectory) -> None:
     def answer() -> None:
+        deadline = time.monotonic() + 20.0
         while not run_dir.of("checkpoint"):
+            assert time.monotonic() < deadline, "no checkpoint was reported"
             time.sleep(0.005)
         said = run_dir.reports()[-1]["id"]
         writer, _, number = said.rpartition("-")
